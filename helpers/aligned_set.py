@@ -1,0 +1,131 @@
+"""Between stations: a whole dataset of straight faces on disk, made once, in pieces that survive being stopped.
+
+    data/aligned/<dataset>_top<N>/<person>/<photo>.jpg   the straight faces
+                                  photos.csv             one line for each photo: box, points, residual, or why skipped
+                                  skipped.csv            the skipped ones alone
+                                  debug/                 sheets of photos with the points drawn on them
+"""
+import csv
+import shutil
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from tqdm import tqdm
+
+from .alignment import align_faces
+from .detection import detect
+from .faces import PhotoError, folder_of_people
+from .files import write_atomically, write_text
+from .landmarks import POINT_NAMES
+
+BOX = ["box_left", "box_top", "box_right", "box_bottom"]
+POINTS = [f"{name.replace(' ', '_')}_{axis}" for name in POINT_NAMES for axis in "xy"]
+COLUMNS = ["photo", "skipped", "residual", *BOX, *POINTS]
+CHUNK = 128  # photos between two writes
+
+
+def build_aligned_set(faces, hourglass, folder, maker, progress=True):
+    """Straighten every photo of a FaceSet into `folder`; return the FaceSet of straight faces.
+
+    maker: a line that names what found the points. The same maker twice does nothing the second time, and goes on
+    where it was stopped; another maker starts the folder afresh. Of several faces in a photo the largest is taken.
+    hourglass: a StackedHourglass, or None to take MTCNN's own points.
+    """
+    maker_file = folder / "maker.txt"
+    if folder.exists() and (not maker_file.exists() or maker_file.read_text() != maker):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(maker_file, maker)
+    done = {row["photo"] for row in read_rows(folder)}
+    todo = [i for i in range(len(faces)) if faces.key(i) not in done]
+    for start in tqdm(range(0, len(todo), CHUNK), desc="straightening", unit="chunk", disable=not (progress and todo)):
+        rows = _straighten_chunk(faces, todo[start:start + CHUNK], hourglass, folder)
+        _append_rows(folder / "photos.csv", rows)
+    if todo:
+        _write_debug_sheet(faces, folder)
+        with open(folder / "skipped.csv", "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("photo", "why"), *((row["photo"], row["skipped"])
+                                                           for row in read_rows(folder) if row["skipped"])])
+    return load_aligned_set(folder)
+
+
+def load_aligned_set(folder):
+    """The FaceSet of straight faces in a folder that build_aligned_set made."""
+    faces = folder_of_people(folder, name=folder.name)
+    return faces.subset([f.parent.name != "debug" for f in faces.files])
+
+
+def read_images(faces):
+    """All photos of a FaceSet of equal sizes as one uint8 tensor (N, 3, H, W)."""
+    return torch.stack([faces.photo(i) for i in range(len(faces))])
+
+
+def read_rows(folder):
+    """The rows of photos.csv as dicts; none if nothing was made yet. A row cut short by a kill does not count."""
+    path = folder / "photos.csv"
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row[COLUMNS[-1]] is not None]
+
+
+def _straighten_chunk(faces, index, hourglass, folder):
+    rows, photos, kept = {}, [], []
+    for i in index:
+        try:
+            photos.append(faces.photo(i))
+            kept.append(i)
+        except PhotoError as error:
+            rows[i] = {"photo": faces.key(i), "skipped": str(error)}
+    found = detect(photos)
+    for i, detections in zip(kept, found):
+        if not len(detections):
+            rows[i] = {"photo": faces.key(i), "skipped": "MTCNN sees no face"}
+    good = [k for k, detections in enumerate(found) if len(detections)]
+    if good:
+        boxes = np.stack([found[k].boxes[0] for k in good])
+        rough = torch.from_numpy(np.stack([found[k].points[0] for k in good]))
+        straight, points, residual = align_faces([photos[k] for k in good], boxes, hourglass, rough)
+        for k, box, face, five, rest in zip(good, boxes, straight, points, residual):
+            key = faces.key(kept[k])
+            (folder / key).parent.mkdir(exist_ok=True)
+            save_jpeg(Image.fromarray(face.permute(1, 2, 0).numpy()), folder / f"{key}.jpg")
+            numbers = [f"{v:.2f}" for v in (rest, *box, *five.flatten())]
+            rows[kept[k]] = {"photo": key, "skipped": "", **dict(zip(COLUMNS[2:], numbers))}
+    return [rows[i] for i in index]
+
+
+def _append_rows(path, rows):
+    whole = path.read_bytes() if path.exists() else b""
+    if whole and not whole.endswith(b"\n"):  # a kill cut the last line short
+        path.write_bytes(whole[:whole.rfind(b"\n") + 1])
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="")
+        if not whole:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_debug_sheet(faces, folder, columns=10, rows=8, side=160):
+    """One picture of the first photos of many people, with box and points drawn on the original photo."""
+    row_of = {row["photo"]: row for row in read_rows(folder) if not row["skipped"]}
+    _, first = np.unique(faces.people, return_index=True)
+    chosen = [i for k in range(2) for i in first + k if i < len(faces) and faces.key(i) in row_of][:columns * rows]
+    sheet = Image.new("RGB", (columns * side, -(-len(chosen) // columns) * side))
+    for place, i in enumerate(chosen):
+        picture = Image.fromarray(faces.photo(i).permute(1, 2, 0).numpy())
+        scale = side / max(picture.size)
+        picture = picture.resize([max(1, round(s * scale)) for s in picture.size])
+        row, draw = row_of[faces.key(i)], ImageDraw.Draw(picture)
+        draw.rectangle([float(row[column]) * scale for column in BOX], outline=(255, 200, 0))
+        for x, y in np.array([row[column] for column in POINTS], float).reshape(5, 2) * scale:
+            draw.ellipse([x - 2, y - 2, x + 2, y + 2], fill=(255, 60, 60))
+        sheet.paste(picture, (place % columns * side, place // columns * side))
+    (folder / "debug").mkdir(exist_ok=True)
+    save_jpeg(sheet, folder / "debug" / "points.jpg")
+
+
+def save_jpeg(picture, path):
+    """Write a PIL picture as a JPEG in one atomic step."""
+    write_atomically(path, lambda part: picture.save(part, "JPEG", quality=95))

@@ -1,0 +1,116 @@
+"""Fourth station: photo + box + points -> straight face.
+
+Three moves of a photo are one function, `warp`, with three kinds of matrix: cutting out a head, laying a face
+on the reference points, and the random jitter of training. Matrices (N, 2, 3) map the pixels of the photo to
+those of the result; pixel centres are whole numbers.
+"""
+import torch
+import torch.nn.functional as F
+
+from .landmarks import predict_points
+
+FACE = 112  # side of a straight face, pixels
+# where the five points of a straight face lie: the template of insightface and most of the field
+REFERENCE = torch.tensor([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366],
+                          [41.5493, 92.3655], [70.7299, 92.2041]])
+HEAD = 192  # side of a head crop, pixels: more than the 112 of the face needs, so no detail is lost
+WIDEN = 1.5  # a detector's box ends at chin and temples; the crop shows the whole head
+
+
+def fit_similarity(points, target):
+    """The turn, scale and shift that bring points (N, P, 2) nearest to target (N or 1, P, 2), by least squares.
+
+    Umeyama 1991, in closed form: with points as complex numbers z and u, centred, w = sum(conj(z) u) / sum|z|^2
+    is turn and scale in one. Returns matrices (N, 2, 3) and the residual (N,), the root mean square distance
+    left over, in pixels of the target: large where the points are no face.
+    """
+    target = target.to(points).expand_as(points)
+    centre, goal = points.mean(1, keepdim=True), target.mean(1, keepdim=True)
+    z, u = torch.view_as_complex((points - centre).contiguous()), torch.view_as_complex((target - goal).contiguous())
+    w = (z.conj() * u).sum(1) / (z.abs() ** 2).sum(1).clamp(min=1e-8)
+    turn = torch.stack([torch.stack([w.real, -w.imag], -1), torch.stack([w.imag, w.real], -1)], -2)
+    matrices = torch.cat([turn, goal.mT - turn @ centre.mT], -1)
+    residual = (transform(points, matrices) - target).square().sum(-1).mean(-1).sqrt()
+    return matrices, residual
+
+
+def transform(points, matrices):
+    """Points (N, P, 2) moved by matrices (N, 2, 3)."""
+    return points @ matrices[..., :2].mT + matrices[..., None, :, 2]
+
+
+def invert(matrices):
+    """The matrices (N, 2, 3) that undo the given ones."""
+    turn = torch.linalg.inv(matrices[..., :2])
+    return torch.cat([turn, -turn @ matrices[..., 2:]], -1)
+
+
+def warp(images, matrices, size):
+    """Move a batch (N, 3, H, W) by matrices (N, 2, 3) into squares (N, 3, size, size), bilinear, on its device.
+
+    Beyond the border the picture is reflected. uint8 in, uint8 out; float in, float out.
+    """
+    height, width = images.shape[-2:]
+    axis = torch.arange(size, dtype=torch.float32, device=images.device)
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(1, -1, 2)
+    source = transform(grid, invert(matrices.to(images.device, torch.float32)))
+    source = (source + 0.5) * 2 / torch.tensor([width, height], device=images.device) - 1
+    moved = F.grid_sample(images.float(), source.view(-1, size, size, 2), mode="bilinear",
+                          padding_mode="reflection", align_corners=False)
+    return moved.round().clamp(0, 255).byte() if images.dtype == torch.uint8 else moved
+
+
+def head_boxes(boxes, widen=WIDEN):
+    """Boxes (N, 4) of faces -> square boxes (N, 4) around the whole head, same centres."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = (boxes[:, 2:] - boxes[:, :2]).amax(1, keepdim=True) * widen / 2
+    return torch.cat([centre - half, centre + half], 1)
+
+
+def crop_heads(photos, boxes, size=HEAD):
+    """Cut the head out of each photo: crops uint8 (N, 3, size, size) and matrices (N, 2, 3), photo -> crop.
+
+    photos: a list of N uint8 (3, H, W) of any sizes. boxes: float (N, 4) of faces, x0, y0, x1, y1. Large heads are
+    shrunk with a filter first, so that no pixel is skipped.
+    """
+    squares = head_boxes(boxes.float())
+    crops, matrices = [], []
+    for photo, (x0, y0, x1, y1) in zip(photos, squares.tolist()):
+        scale = size / max(x1 - x0, 1e-3)
+        matrix = torch.tensor([[scale, 0, -0.5 - scale * (x0 - 0.5)], [0, scale, -0.5 - scale * (y0 - 0.5)]])
+        window = [max(0, int(y0) - 2), max(0, int(x0) - 2)]
+        part = photo[:, window[0]:max(int(y1) + 3, window[0] + 1), window[1]:max(int(x1) + 3, window[1] + 1)]
+        shrink = torch.eye(2, 3)
+        shrink[:, 2] = -torch.tensor(window[::-1], dtype=torch.float32)
+        if scale < 0.75:
+            small = [max(1, round(s * scale)) for s in part.shape[1:]]
+            ratio = torch.tensor([small[1] / part.shape[2], small[0] / part.shape[1]])
+            part = F.interpolate(part[None].float(), small, mode="bilinear", antialias=True)[0].round().byte()
+            shrink = torch.cat([torch.diag(ratio), ((shrink[:, 2] + 0.5) * ratio - 0.5)[:, None]], 1)
+        crops.append(warp(part[None], compose(matrix, invert(shrink))[None], size)[0])
+        matrices.append(matrix)
+    return torch.stack(crops), torch.stack(matrices)
+
+
+def compose(after, before):
+    """The matrices that do `before`, then `after`, both (..., 2, 3)."""
+    turn = after[..., :2] @ before[..., :2]
+    return torch.cat([turn, after[..., :2] @ before[..., 2:] + after[..., 2:]], -1)
+
+
+def straighten(crops, points, reference=REFERENCE, size=FACE):
+    """Head crops (N, 3, S, S) + points (N, 5, 2) in them -> straight faces (N, 3, 112, 112), residual (N,)."""
+    matrices, residual = fit_similarity(points, reference[None])
+    return warp(crops, matrices, size), residual
+
+
+def align_faces(photos, boxes, hourglass, rough_points=None):
+    """Photo and box of each face (N) -> straight faces (N, 3, 112, 112), points (N, 5, 2) in the photo, residual (N,).
+
+    The one way from photo to face: the aligned set that trains the recogniser is made by it, and so is every
+    face that the recogniser is asked about later. Without an hourglass (None) the rough points are taken.
+    """
+    crops, matrices = crop_heads(photos, torch.as_tensor(boxes))
+    points = transform(rough_points, matrices) if hourglass is None else predict_points(hourglass, crops)[0]
+    faces, residual = straighten(crops, points)
+    return faces, transform(points, invert(matrices)), residual

@@ -1,0 +1,84 @@
+"""Hidden regions: a region of the straight face -> patches -> an attention mask for a ViT.
+
+A hidden patch is one that nobody looks at: its column in the mask is False, in every block. Then nothing that
+stands there can reach the class token, just as if the patch had been taken out. The class token is always visible.
+"""
+import numpy as np
+import torch
+
+from .alignment import FACE
+
+REGIONS = ("all", "head", "face", "corner")
+
+
+def region(name, side=FACE):
+    """A boolean picture (side, side), True where the face may be seen, placed by the reference points.
+
+    all: everything.  head: head and hair, without the background.  face: brows to chin, without hair.
+    corner: a spot in the upper left corner, where no face is.
+    """
+    y, x = np.mgrid[:side, :side] * (FACE / side)
+
+    def ellipse(centre_x, centre_y, half_width, half_height):
+        return ((x - centre_x) / half_width) ** 2 + ((y - centre_y) / half_height) ** 2 <= 1
+
+    makers = {"all": lambda: np.ones((side, side), bool), "head": lambda: ellipse(56, 60, 50, 64),
+              "face": lambda: ellipse(56, 72, 36, 42), "corner": lambda: (x < 1) & (y < 1)}
+    if name not in makers:
+        raise ValueError(f"There is no region '{name}': choose {', '.join(REGIONS)}, or hand in a boolean picture.")
+    return makers[name]()
+
+
+def visible_patches(picture, grid):
+    """Region (H, W) -> which of grid x grid patches are visible, bool (grid * grid,): those at least half inside.
+
+    A region too small for that keeps the one patch that it covers most; an empty one is an error.
+    """
+    picture = np.asarray(picture)
+    if picture.dtype != bool or picture.ndim != 2:
+        raise ValueError(f"A region is a boolean picture (H, W), not {picture.dtype} of shape {picture.shape}.")
+    if not picture.any():
+        raise ValueError("This region hides everything: let at least one pixel be seen.")
+    share = torch.nn.functional.interpolate(torch.from_numpy(picture)[None, None].float(), (grid, grid), mode="area")
+    share = share.flatten()
+    visible = share >= 0.5
+    if not visible.any():
+        visible[share.argmax()] = True
+    return visible
+
+
+def patches_to_pixels(visible, side=FACE):
+    """Visible patches, bool (P,) -> the pixels that they cover, bool (side, side)."""
+    grid = int(len(visible) ** 0.5)
+    return torch.nn.functional.interpolate(visible.view(1, 1, grid, grid).float(), (side, side))[0, 0].bool()
+
+
+def attention_mask(visible):
+    """Visible patches, bool (P,) or (B, P) -> attention mask (B, 1, P + 1, P + 1), True where a token may look.
+
+    The class token stands first. Rows of hidden patches stay filled, so that no softmax is over nothing.
+    """
+    visible = torch.as_tensor(visible)
+    visible = visible[None] if visible.ndim == 1 else visible
+    keys = torch.cat([torch.ones_like(visible[:, :1]), visible], 1)
+    return keys[:, None, None, :].expand(-1, 1, keys.shape[1], -1)
+
+
+@torch.inference_mode()
+def class_token_attention(vit, faces, attn_mask=None):
+    """How much the class token looks at each patch in the last block: (N, P), the mean over heads.
+
+    vit: a timm VisionTransformer.  faces: what the vit itself takes, floats (N, 3, H, W).
+    """
+    seen = {}
+    block = vit.blocks[-1].attn
+    handle = block.register_forward_pre_hook(lambda module, inputs: seen.update(x=inputs[0]))
+    vit.forward_features(faces, attn_mask=attn_mask)
+    handle.remove()
+    x = seen["x"]
+    queries, keys, _ = block.qkv(x).unflatten(-1, (3, block.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    queries, keys = block.q_norm(queries), block.k_norm(keys)
+    scores = (queries[:, :, :1] * block.scale) @ keys.mT
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask[:, :, :1].to(scores.device), -torch.inf)
+    return scores.softmax(-1).mean(1)[:, 0, 1:]

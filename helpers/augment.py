@@ -1,0 +1,99 @@
+"""Changes of training pictures, for whole batches on the device, each picture with its own luck.
+
+They take uint8 or float pictures (N, 3, H, W) of values 0 to 255 with their targets, and give floats of the same
+range. Targets are people (N,), which stay, or points (N, 5, 2), which move with the picture.
+"""
+import torch
+
+from .alignment import transform, warp
+from .landmarks import MIRRORED
+
+
+class Jitter:
+    """Random turn (degrees), scale and shift (shares), mirroring, and light (contrast and brightness, a share)."""
+
+    def __init__(self, degrees=15, scale=0.15, shift=0.08, mirror=True, light=0.4):
+        self.degrees, self.scale, self.shift, self.mirror, self.light = degrees, scale, shift, mirror, light
+
+    def __call__(self, images, targets):
+        n, side, device = len(images), images.shape[-1], images.device
+
+        def uniform(columns, reach):
+            return (torch.rand(n, columns, device=device) * 2 - 1) * reach
+
+        angle, zoom = torch.deg2rad(uniform(1, self.degrees))[:, 0], torch.exp(uniform(1, self.scale))[:, 0]
+        mirrored = (torch.rand(n, device=device) < 0.5) & self.mirror
+        sign = torch.where(mirrored, -1.0, 1.0)
+        cos, sin = zoom * angle.cos(), zoom * angle.sin()
+        turn = torch.stack([torch.stack([cos * sign, -sin], -1), torch.stack([sin * sign, cos], -1)], -2)
+        middle = torch.full((n, 2, 1), (side - 1) / 2, device=device)
+        matrices = torch.cat([turn, middle - turn @ middle + uniform(2, self.shift)[..., None] * side], -1)
+        images = self.relight(warp(images.float(), matrices, side), uniform)
+        if targets.ndim == 3:
+            targets = transform(targets, matrices)
+            targets = torch.where(mirrored[:, None, None], targets[:, MIRRORED], targets)
+        return images, targets
+
+    def relight(self, images, uniform):
+        """Stretch each picture about its mean grey and lift it."""
+        mean = images.mean((1, 2, 3), keepdim=True)
+        gain, lift = torch.exp(uniform(1, self.light)), uniform(1, self.light) * 64
+        return ((images - mean) * gain[..., None, None] + mean + lift[..., None, None]).clamp(0, 255)
+
+    def __repr__(self):
+        return f"Jitter({', '.join(f'{key}={value}' for key, value in vars(self).items())})"
+
+
+class MaskAugmentation:
+    """Cover the upper face (eyes) or the lower face (mouth and chin) of straight faces, a share p of them.
+
+    The covers are placed by the reference points, a little off each time. fill: "colour" (one random grey or colour),
+    "noise" or "blur". part: "upper", "lower" or "either".
+    """
+    BOXES = {"upper": (18, 36, 94, 66), "lower": (24, 74, 88, 112)}  # x0, y0, x1, y1 on the 112-pixel face
+
+    def __init__(self, p=0.5, part="either", fill="colour", reach=4):
+        if part not in ("upper", "lower", "either") or fill not in ("colour", "noise", "blur"):
+            raise ValueError(f"MaskAugmentation has no part '{part}' with fill '{fill}': choose upper, lower or either, "
+                             "and colour, noise or blur.")
+        self.p, self.part, self.fill, self.reach = p, part, fill, reach
+
+    def __call__(self, faces, targets):
+        n, side, device = len(faces), faces.shape[-1], faces.device
+        faces = faces.float()
+        upper = torch.rand(n, device=device) < {"upper": 1, "lower": 0, "either": 0.5}[self.part]
+        boxes = torch.where(upper[:, None], *(torch.tensor(self.BOXES[part], device=device) for part in ("upper", "lower")))
+        boxes = (boxes + (torch.rand(n, 4, device=device) * 2 - 1) * self.reach) * side / 112
+        x0, y0, x1, y1 = boxes.T[..., None, None]
+        axis = torch.arange(side, device=device)
+        inside = (axis >= x0) & (axis < x1) & (axis[:, None] >= y0) & (axis[:, None] < y1)
+        inside &= torch.rand(n, 1, 1, device=device) < self.p
+        return torch.where(inside[:, None], self.filling(faces), faces), targets
+
+    def filling(self, faces):
+        """What is seen on the cover."""
+        if self.fill == "colour":
+            return torch.rand(len(faces), 3, 1, 1, device=faces.device) * 255
+        if self.fill == "noise":
+            return torch.rand_like(faces) * 255
+        side = faces.shape[-1]
+        small = torch.nn.functional.interpolate(faces, (6, 6), mode="bilinear", antialias=True)
+        return torch.nn.functional.interpolate(small, (side, side), mode="bilinear")
+
+    def __repr__(self):
+        return f"MaskAugmentation({', '.join(f'{key}={value}' for key, value in vars(self).items())})"
+
+
+class Compose:
+    """One change after another."""
+
+    def __init__(self, *changes):
+        self.changes = changes
+
+    def __call__(self, images, targets):
+        for change in self.changes:
+            images, targets = change(images, targets)
+        return images, targets
+
+    def __repr__(self):
+        return f"Compose({', '.join(map(repr, self.changes))})"

@@ -1,0 +1,38 @@
+"""Which photos go together into a batch: called with (epoch, seed), each returns a list of index tensors.
+
+What is drawn depends on epoch and seed alone, so a run that is resumed sees the batches it would have seen.
+"""
+import torch
+
+
+class shuffled:
+    """Batches of all photos in random order, each photo once an epoch; a last batch of one is left out."""
+
+    def __init__(self, photos, batch_size):
+        self.photos, self.batch_size = photos, batch_size
+
+    def __call__(self, epoch, seed):
+        order = torch.randperm(self.photos, generator=torch.Generator().manual_seed(seed * 7919 + epoch))
+        return [part for part in order.split(self.batch_size) if len(part) > 1]
+
+    def __repr__(self):
+        return f"shuffled({self.photos}, {self.batch_size})"
+
+
+class people_by_photos:
+    """Batches of P people with K photos each, so that every anchor finds positives and negatives in its batch."""
+
+    def __init__(self, people, P=8, K=4):
+        self.people, self.P, self.K = torch.as_tensor(people), P, K
+
+    def __call__(self, epoch, seed):
+        draw = torch.Generator().manual_seed(seed * 7919 + epoch)
+        own = [torch.where(self.people == person)[0] for person in self.people.unique()]
+        batches = []
+        for _ in range(-(-len(self.people) // (self.P * self.K))):
+            chosen = torch.randperm(len(own), generator=draw)[:self.P]
+            batches.append(torch.cat([own[i][torch.randperm(len(own[i]), generator=draw)[:self.K]] for i in chosen]))
+        return batches
+
+    def __repr__(self):
+        return f"people_by_photos(P={self.P}, K={self.K})"

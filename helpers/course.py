@@ -1,0 +1,199 @@
+"""What one notebook hands to the next; where that is missing, a small version is made on the spot, and said so."""
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from . import faces as face_sets
+from . import metrics
+from .aligned_set import build_aligned_set, read_images
+from .augment import Jitter
+from .encoders import Encoder, embed
+from .files import write_atomically
+from .landmarks import StackedHourglass
+from .losses import MarginHead
+from .training import fit
+
+FPR = 0.01  # the tolerated share of false matches at which the course compares
+
+
+def split(settings):
+    """The dataset's people as (train, query, distractors), three FaceSets; their lists are saved as CSV."""
+    parts = face_sets.split_people(face_sets.load_faces(settings.dataset, settings.data_dir), settings.people,
+                                   settings.query_people, settings.distractor_people, settings.seed)
+    for name, part in zip(("train", "query", "distractors"), parts):
+        face_sets.save_people(part, settings.run_dir / f"people_{name}.csv")
+    return parts
+
+
+def save_model(model, path, **notes):
+    """One safetensors file with the weights, the settings that rebuild the model, and notes, all as text."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    labels = {"settings": json.dumps(model.settings), **{key: str(note) for key, note in notes.items()}}
+    write_atomically(path, lambda part: save_file(weights, part, metadata=labels))
+
+
+def load_model(kind, path, device="cpu"):
+    """A StackedHourglass or an Encoder as save_model wrote it, ready to use."""
+    try:
+        with safe_open(path, "pt") as file:
+            model = kind(**json.loads(file.metadata()["settings"]))
+        model.load_state_dict(load_file(path))
+    except Exception as error:
+        raise ValueError(f"{path} is no {kind.__name__} that this course saved, or it is cut short "
+                         f"({type(error).__name__}); delete it and run the notebook that makes it.") from error
+    return model.to(device).eval()
+
+
+def hourglass_path(settings):
+    """Where notebook 1 leaves its hourglass."""
+    return settings.run_dir / "hourglass.safetensors"
+
+
+def recogniser_path(settings):
+    """Where notebook 3 leaves the recogniser that the pipeline uses."""
+    return settings.run_dir / "recogniser.safetensors"
+
+
+def hourglass(settings):
+    """Notebook 1's hourglass, or None, which means MTCNN's own points, if it was not run."""
+    if hourglass_path(settings).exists():
+        return load_model(StackedHourglass, hourglass_path(settings), settings.torch_device)
+    print("No hourglass of notebook 1 here: faces are straightened by MTCNN's own points instead.")
+
+
+def aligned_folder(settings):
+    """Where the straight faces of the dataset's people are kept."""
+    people = settings.people + settings.query_people + settings.distractor_people
+    return Path(settings.data_dir) / "aligned" / f"{Path(settings.dataset).name}_top{people}"
+
+
+def aligned_set(settings, faces):
+    """The straight faces of a FaceSet, on disk: by notebook 1's hourglass, or, if it was not run, by MTCNN's points."""
+    model, folder = hourglass(settings), aligned_folder(settings)
+    if model is None:
+        return build_aligned_set(faces, None, folder.with_name(f"{folder.name}_mtcnn"), "MTCNN")
+    maker = f"hourglass {zlib.crc32(hourglass_path(settings).read_bytes()):08x}"
+    return build_aligned_set(faces, model, folder, maker)
+
+
+@dataclass
+class RecognitionData:
+    """Straight faces uint8 (N, 3, 112, 112) with their people (N,).
+
+    train and test: photos of the people trained on, numbered 0 to n_people - 1.  query and distractors: people
+    never trained on, with numbers of their own.
+    """
+    train: torch.Tensor
+    train_people: torch.Tensor
+    test: torch.Tensor
+    test_people: torch.Tensor
+    query: torch.Tensor
+    query_people: np.ndarray
+    query_names: dict
+    distractors: torch.Tensor
+    distractor_people: np.ndarray
+
+    @property
+    def n_people(self):
+        """How many people are trained on."""
+        return int(self.train_people.max()) + 1
+
+
+def recognition_data(settings):
+    """The straight faces of the dataset in their roles; they are made first if no notebook has made them yet."""
+    parts = split(settings)
+    everyone = parts[0].subset(np.arange(len(parts[0])))
+    everyone.files = [file for part in parts for file in part.files]
+    everyone.people = np.concatenate([part.people for part in parts])
+    aligned = aligned_set(settings, everyone)
+    images, names = read_images(aligned), np.array(aligned.names)[aligned.people]
+    role = [np.isin(names, [part.names[p] for p in np.unique(part.people)]) for part in parts]
+    people = np.unique(names[role[0]], return_inverse=True)[1]
+    test = face_sets.split_photos(people, seed=settings.seed)
+    faces = images[role[0]]
+    numbers = torch.from_numpy(people)
+    return RecognitionData(faces[~test], numbers[~test], faces[test], numbers[test],
+                           images[role[1]], aligned.people[role[1]], dict(enumerate(aligned.names)),
+                           images[role[2]], aligned.people[role[2]])
+
+
+def new_encoder(settings):
+    """The encoder that the settings name, with the first weights that the seed gives."""
+    torch.manual_seed(settings.seed)
+    return Encoder(settings.encoder, settings.embedding, settings.encoder_size)
+
+
+def new_vit(settings):
+    """The vision transformer that the settings name: with weights from the hub, or small and untrained."""
+    if settings.vit_pretrained:
+        return Encoder(settings.vit, None, 224, pretrained=True)
+    torch.manual_seed(settings.seed)
+    return Encoder(settings.vit, None, 112, img_size=112, patch_size=8, depth=6, embed_dim=128, num_heads=4)
+
+
+def train_recogniser(name, loss, data, settings, encoder=None, **options):
+    """Train an encoder on data.train with a loss; return (encoder, Run). The one recipe of notebooks 2 and 3.
+
+    options go to `fit`: epochs, lr, batches and the like.
+    """
+    encoder = encoder or new_encoder(settings)
+    recipe = dict(epochs=settings.epochs, batch_size=settings.batch_size, lr=1e-3, augment=Jitter(),
+                  seed=settings.seed)
+    run = fit(encoder, loss, data.train, data.train_people, settings.run_dir / name, **recipe | options)
+    return encoder.to(settings.torch_device), run
+
+
+def figures(encoder, data, loss=None):
+    """What an encoder is worth: a dict of numbers, the share at FPR 0.01 with its interval over people."""
+    train, test = embed(encoder, data.train), embed(encoder, data.test)
+    query = embed(encoder, data.query)
+    pairs = metrics.pairs(query, data.query_people, embed(encoder, data.distractors), data.distractor_people)
+    low, high = metrics.identification_interval(*pairs, FPR)
+    found = metrics.retrieval(query, data.query_people)
+    result = {"knn_accuracy": metrics.knn_accuracy(train, data.train_people, test, data.test_people),
+              "tpr": float(metrics.identification_rate(*pairs[:2], FPR)[0]), "tpr_low": float(low), "tpr_high": float(high),
+              **{key: float(found[key].mean()) for key in ("recall@1", "r_precision", "map@r")}}
+    if hasattr(loss, "logits"):
+        result["accuracy"] = classifier_accuracy(encoder, loss, data.test, data.test_people)
+    return result
+
+
+@torch.inference_mode()
+def classifier_accuracy(encoder, loss, faces, people):
+    """Share of faces that the loss's own classifier names rightly, without any margin."""
+    encoder.eval()
+    guesses = [loss.logits(encoder(batch.to(next(encoder.parameters()).device))).argmax(1).cpu() for batch in faces.split(64)]
+    return float((torch.cat(guesses) == people).float().mean())
+
+
+def recogniser(settings, data):
+    """Notebook 3's encoder; if it was not run, a small ArcFace encoder trained here."""
+    path = recogniser_path(settings)
+    if path.exists():
+        return load_model(Encoder, path, settings.torch_device)
+    print("No recogniser of notebook 3 here: a small one is trained first.")
+    loss = MarginHead(settings.embedding, data.n_people)
+    return train_recogniser("small", loss, data, settings, epochs=max(1, settings.epochs // 4))[0]
+
+
+def photo_folder(settings, strangers, each=3):
+    """`test_images/` if the user put pictures there, else a folder of sample photos of the given strangers' names."""
+    own = Path("test_images")
+    if face_sets.picture_files(own):
+        return own
+    folder = settings.run_dir / "sample_photos"
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in split(settings)[1:]:
+        for name in strangers:
+            of_one = part.of_people([part.names.index(name)])
+            for k in range(min(each, len(of_one))):
+                Image.fromarray(of_one.photo(k).permute(1, 2, 0).numpy()).save(folder / f"{name}_{k + 1}.png")
+    return folder

@@ -1,0 +1,162 @@
+"""Third station: the crop of a head -> heatmaps -> five points, by a stacked hourglass.
+
+Stacked Hourglass Networks for Human Pose Estimation, Newell, Yang and Deng 2016, https://arxiv.org/abs/1603.06937
+"""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+POINT_NAMES = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
+MIRRORED = [1, 0, 2, 4, 3]  # where each point stands in a mirrored picture
+CROP, HEATMAP = 128, 64  # sides of the network's input and of its heatmaps, pixels
+STRIDE = CROP // HEATMAP
+
+
+def encode_heatmaps(points, sigma=2.0, size=HEATMAP):
+    """Points (..., 5, 2) in pixels of a heatmap -> (..., 5, size, size), a Gaussian of height 1 around each.
+
+    sigma: its standard deviation in heatmap pixels. A point far outside leaves an empty map.
+    """
+    axis = torch.arange(size, dtype=points.dtype, device=points.device)
+    along_x = torch.exp(-(axis - points[..., 0:1]) ** 2 / (2 * sigma ** 2))
+    along_y = torch.exp(-(axis - points[..., 1:2]) ** 2 / (2 * sigma ** 2))
+    return along_y[..., :, None] * along_x[..., None, :]
+
+
+def decode_heatmaps(heatmaps):
+    """Heatmaps (..., H, W) -> points (..., 2) with a fraction of a pixel, and the height of each peak (...).
+
+    The logarithm of a Gaussian is a parabola, and three values give its top exactly: the highest pixel and
+    its neighbours (the idea of DARK, Zhang et al. 2020, https://arxiv.org/abs/1910.06278).
+    """
+    height, width = heatmaps.shape[-2:]
+    flat = heatmaps.flatten(-2).float()
+    peak, index = flat.max(-1)
+    x, y = index % width, index // width
+
+    def offset(position, length, step):
+        inside = (position > 0) & (position < length - 1)
+        step = step * inside
+        before, here, after = (flat.gather(-1, (index + k * step)[..., None])[..., 0].clamp(min=1e-6).log()
+                               for k in (-1, 0, 1))
+        bend = (2 * here - before - after).clamp(min=1e-6)
+        return ((after - before) / (2 * bend)).clamp(-0.5, 0.5) * inside
+
+    return torch.stack([x + offset(x, width, 1), y + offset(y, height, width)], -1), peak
+
+
+def to_heatmap_pixels(points):
+    """Pixels of the 128x128 crop -> pixels of its 64x64 heatmap; pixel centres are whole numbers in both."""
+    return (points + 0.5) / STRIDE - 0.5
+
+
+def to_crop_pixels(points):
+    """Pixels of the 64x64 heatmap -> pixels of the 128x128 crop."""
+    return (points + 0.5) * STRIDE - 0.5
+
+
+class Residual(nn.Module):
+    """Bottleneck residual with normalisation first: 1x1 to half the channels, 3x3, 1x1 back."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        half = outputs // 2
+        sizes = ((inputs, half, 1), (half, half, 3), (half, outputs, 1))
+        self.body = nn.Sequential(*(layer for i, o, k in sizes for layer in (
+            nn.BatchNorm2d(i), nn.ReLU(), nn.Conv2d(i, o, k, padding=k // 2, bias=False))))
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x):
+        return self.body(x) + self.skip(x)
+
+
+class Hourglass(nn.Module):
+    """Down and up again: each level halves the picture, works on it, and adds it to what it skipped."""
+
+    def __init__(self, depth, channels):
+        super().__init__()
+        self.skip = Residual(channels, channels)
+        self.down = Residual(channels, channels)
+        self.inner = Hourglass(depth - 1, channels) if depth > 1 else Residual(channels, channels)
+        self.up = Residual(channels, channels)
+
+    def forward(self, x):
+        inner = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
+        return self.skip(x) + F.interpolate(inner, scale_factor=2)
+
+
+class StackedHourglass(nn.Module):
+    """uint8 crops (N, 3, S, S) of any side S -> heatmaps (N, stacks, 5, 64, 64); the last stack is the answer.
+
+    channels: width of every layer (the student system had 16).  stacks: hourglasses one after another, each
+    seeing what the one before it thought.  depth: halvings inside each.
+    """
+
+    def __init__(self, channels=64, stacks=1, depth=4):
+        super().__init__()
+        self.settings = {"channels": channels, "stacks": stacks, "depth": depth}
+        self.stem = nn.Sequential(nn.Conv2d(3, channels // 2, 5, stride=2, padding=2), nn.BatchNorm2d(channels // 2),
+                                  nn.ReLU(), Residual(channels // 2, channels))
+        self.hourglasses = nn.ModuleList(
+            nn.Sequential(Hourglass(depth, channels), Residual(channels, channels), nn.BatchNorm2d(channels), nn.ReLU())
+            for _ in range(stacks))
+        # without the normalisation just above, the heads stay at "all zeros" for epochs
+        self.heads = nn.ModuleList(nn.Conv2d(channels, 5, 1) for _ in range(stacks))
+        self.remember = nn.ModuleList(nn.Conv2d(channels + 5, channels, 1) for _ in range(stacks - 1))
+
+    def forward(self, crops):
+        x = crops.float() / 127.5 - 1
+        if x.shape[-1] != CROP:
+            x = F.interpolate(x, (CROP, CROP), mode="bilinear", antialias=True)
+        x, heatmaps = self.stem(x), []
+        for i, (hourglass, head) in enumerate(zip(self.hourglasses, self.heads)):
+            features = hourglass(x)
+            heatmaps.append(head(features))
+            if i < len(self.remember):
+                x = x + self.remember[i](torch.cat([features, heatmaps[-1]], 1))
+        return torch.stack(heatmaps, 1)
+
+
+class HeatmapLoss(nn.Module):
+    """Squared error between heatmaps (N, stacks, 5, 64, 64) and those of points (N, 5, 2) in crop pixels.
+
+    A map is almost all background, so "all zeros" is cheap: peaks weigh 1 + 20 g to make it dear. The log
+    holds `over_floor`, the loss as a share of what all zeros would cost, and `peak`, the highest value.
+    """
+
+    def __init__(self, sigma=2.0):
+        super().__init__()
+        self.sigma = sigma
+
+    def forward(self, heatmaps, points):
+        goal = encode_heatmaps(to_heatmap_pixels(points), self.sigma)[:, None]
+        weight = 1 + 20 * goal
+        loss = (weight * (heatmaps.float() - goal) ** 2).mean()
+        floor = (weight * goal ** 2).mean()
+        return loss, {"over_floor": (loss / floor).detach(), "peak": heatmaps.detach().max().float()}
+
+    def extra_repr(self):
+        return f"sigma={self.sigma}"
+
+
+def mirror(crops, points):
+    """Mirror crops (N, 3, H, W) and their points (N, 5, 2), which change sides."""
+    flipped = points[:, MIRRORED].clone()
+    flipped[..., 0] = crops.shape[-1] - 1 - flipped[..., 0]
+    return crops.flip(-1), flipped
+
+
+@torch.inference_mode()
+def predict_points(model, crops, batch_size=64):
+    """Points (N, 5, 2) in pixels of the given uint8 crops (N, 3, S, S), and the peaks (N, 5), on the CPU."""
+    model.eval()
+    device = next(model.parameters()).device
+    points, peaks = zip(*(decode_heatmaps(model(batch.to(device))[:, -1]) for batch in crops.split(batch_size)))
+    scale = crops.shape[-1] / CROP
+    return (to_crop_pixels(torch.cat(points)) + 0.5).cpu() * scale - 0.5, torch.cat(peaks).cpu()
+
+
+def nme(predicted, truth):
+    """Normalised mean error of each face (N,): mean distance of the points over the distance of the true eyes."""
+    eyes = (truth[..., 0, :] - truth[..., 1, :]).norm(dim=-1)
+    return (predicted - truth).norm(dim=-1).mean(-1) / eyes

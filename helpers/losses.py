@@ -1,0 +1,165 @@
+"""What pulls photos of one person together: softmax heads with margins, and triplets with mining.
+
+Every loss takes features (N, D) and people (N,), works in float32 whatever autocast says, and returns a scalar
+and a dict of its own health: numbers that show a collapse before the loss does.
+"""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def in_float32(forward):
+    """Run a loss outside autocast: margins live in the last digits of a cosine, which bfloat16 does not have."""
+    def wrapped(self, features, people):
+        with torch.autocast(features.device.type, enabled=False):
+            return forward(self, features.float(), people)
+    return wrapped
+
+
+def spread(embeddings):
+    """One minus the length of the mean unit embedding: 1 when they point everywhere, 0 when all are one."""
+    return 1 - F.normalize(embeddings.detach(), dim=1).mean(0).norm()
+
+
+class CrossEntropy(nn.Module):
+    """Plain softmax classifier: one linear layer of `people` outputs on the features as they come."""
+
+    def __init__(self, dim, people):
+        super().__init__()
+        self.linear = nn.Linear(dim, people)
+
+    @in_float32
+    def forward(self, features, people):
+        logits = self.linear(features)
+        return F.cross_entropy(logits, people), {"accuracy": accuracy(logits, people), "spread": spread(features)}
+
+    def logits(self, features):
+        """Class scores (N, people), to predict with."""
+        return self.linear(features.float())
+
+
+class MarginHead(nn.Module):
+    """Softmax over cosines with a margin: s * cos(theta + m), or s * (cos(theta) - m), for the true person.
+
+    kind: "arcface" (Deng et al. 2019, https://arxiv.org/abs/1801.07698; m in radians) or "cosface" (Wang et al.
+    2018, https://arxiv.org/abs/1801.09414; m of cosine). m = 0 is the normalised softmax that both start from.
+    The first loss is about s + log(people) - s * (a typical cosine): with s = 64 it is far above log(people).
+    """
+
+    def __init__(self, dim, people, s=16.0, m=0.3, kind="arcface"):
+        super().__init__()
+        if kind not in ("arcface", "cosface"):
+            raise ValueError(f"There is no margin of kind '{kind}': choose arcface or cosface.")
+        self.s, self.m, self.kind = s, m, kind
+        self.centres = nn.Parameter(torch.empty(people, dim))
+        nn.init.xavier_normal_(self.centres)
+
+    @in_float32
+    def forward(self, features, people):
+        cosine = F.linear(F.normalize(features), F.normalize(self.centres))
+        true = cosine.gather(1, people[:, None])
+        logits = cosine.scatter(1, people[:, None], self.with_margin(true)) * self.s
+        health = {"accuracy": accuracy(cosine, people),  # without the margin, or it is judged by a harder exam
+                  "true_cosine": true.detach().mean(), "spread": spread(features)}
+        return F.cross_entropy(logits, people), health
+
+    def with_margin(self, cosine):
+        """The true person's cosine, made harder."""
+        if self.kind == "cosface":
+            return cosine - self.m
+        # acos has an infinite slope at 1 and -1; stay off them
+        theta = cosine.clamp(-1 + 1e-5, 1 - 1e-5).acos()
+        # past pi the cosine would rise again and reward the wrong way; go on straight down instead (as insightface)
+        return torch.where(theta + self.m < torch.pi, (theta + self.m).cos(),
+                           cosine - self.m * torch.sin(torch.tensor(self.m)))
+
+    def logits(self, features):
+        """Scaled cosines (N, people), without the margin."""
+        return F.linear(F.normalize(features.float()), F.normalize(self.centres)) * self.s
+
+    def extra_repr(self):
+        return f"people={len(self.centres)}, s={self.s}, m={self.m}, kind={self.kind}"
+
+
+def accuracy(logits, people):
+    """Share of rows whose highest score is the true person's."""
+    return (logits.detach().argmax(1) == people).float().mean()
+
+
+def pairwise_distances(embeddings, squared=False):
+    """Euclidean distances (N, N) of unit embeddings: |a - b|^2 = 2 - 2 a.b, with a slope that stays finite at 0."""
+    square = (2 - 2 * embeddings @ embeddings.T).clamp(min=0)
+    return square if squared else (square + 1e-12).sqrt()
+
+
+def mine_triplets(distance, people, mining, margin):
+    """Choose triplets: indices of anchors, positives and negatives, each (T,).
+
+    all: every one.  semihard: negatives farther than the positive, but by less than the margin (Schroff et al.
+    2015).  hard: for each anchor its farthest positive and nearest negative (Hermans et al. 2017).
+    """
+    same = people[:, None] == people
+    positive, negative = same & ~torch.eye(len(people), dtype=torch.bool, device=people.device), ~same
+    if mining == "hard":
+        anchors = torch.where(positive.any(1) & negative.any(1))[0]
+        farthest = distance.masked_fill(~positive, -torch.inf).argmax(1)
+        nearest = distance.masked_fill(~negative, torch.inf).argmin(1)
+        return anchors, farthest[anchors], nearest[anchors]
+    triplets = positive[:, :, None] & negative[:, None, :]
+    if mining == "semihard":
+        gap = distance[:, None, :] - distance[:, :, None]
+        triplets &= (gap > 0) & (gap < margin)
+    return torch.where(triplets)
+
+
+class TripletLoss(nn.Module):
+    """A photo of the same person must be nearer than one of another person, by a margin.
+
+    FaceNet, Schroff et al. 2015, https://arxiv.org/abs/1503.03832; In Defense of the Triplet Loss, Hermans et al.
+    2017, https://arxiv.org/abs/1703.07737.
+    mining: all, semihard or hard.  squared: squared distances, as FaceNet has them.  soft: log(1 + exp(.)) in place
+    of the margin. The mean goes over the triplets that still cost something, so easy ones do not dilute it.
+    """
+
+    def __init__(self, margin=0.2, mining="semihard", squared=False, soft=False):
+        super().__init__()
+        if mining not in ("all", "semihard", "hard"):
+            raise ValueError(f"There is no mining '{mining}': choose all, semihard or hard.")
+        self.margin, self.mining, self.squared, self.soft = margin, mining, squared, soft
+
+    @in_float32
+    def forward(self, features, people):
+        distance = pairwise_distances(F.normalize(features), self.squared)
+        anchor, positive, negative = mine_triplets(distance.detach(), people, self.mining, self.margin)
+        near, far = distance[anchor, positive], distance[anchor, negative]
+        cost = F.softplus(near - far) if self.soft else F.relu(near - far + self.margin)
+        active = cost > 0
+        health = {"active": active.float().sum() / max(len(cost), 1), "spread": spread(features),
+                  "positive": near.detach().sum() / max(len(near), 1),
+                  "negative": far.detach().sum() / max(len(far), 1)}
+        return cost.sum() / active.sum().clamp(min=1) + 0 * features.sum(), health  # 0: a slope even with no triplet
+
+    def extra_repr(self):
+        return f"margin={self.margin}, mining={self.mining}, squared={self.squared}, soft={self.soft}"
+
+
+class Mixture(nn.Module):
+    """Weighted sum of losses on the same features, such as Mixture(1.0, TripletLoss(), 1.0, MarginHead(128, 28))."""
+
+    def __init__(self, *weights_and_losses):
+        super().__init__()
+        self.weights, self.losses = weights_and_losses[::2], nn.ModuleList(weights_and_losses[1::2])
+
+    def forward(self, features, people):
+        total, health = 0, {}
+        for weight, loss in zip(self.weights, self.losses):
+            value, signals = loss(features, people)
+            total, health = total + weight * value, health | signals
+        return total, health
+
+    def logits(self, features):
+        """Class scores of the part that has a classifier."""
+        return next(loss for loss in self.losses if hasattr(loss, "logits")).logits(features)
+
+    def extra_repr(self):
+        return f"weights={self.weights}"

@@ -1,0 +1,66 @@
+"""Last station: photos -> faces with embeddings -> who is who."""
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .alignment import align_faces
+from .detection import detect
+from .encoders import embed
+from .faces import PhotoError, picture_files, read_photo
+
+
+def read_folder(folder):
+    """Every picture of a folder, sorted by name: photos (a list of uint8 (3, H, W)), their names, and what was skipped.
+
+    skipped: a sentence for each file that is no readable picture.
+    """
+    photos, names, skipped = [], [], []
+    for path in picture_files(folder):
+        try:
+            photos.append(read_photo(path))
+            names.append(path.stem)
+        except PhotoError as error:
+            skipped.append(str(error))
+    if not photos:
+        raise ValueError(f"{folder} holds no picture that can be read: put photos in it, named so that one person's "
+                         "sort together, such as ada_1.jpg and ada_2.jpg.")
+    return photos, names, skipped
+
+
+@dataclass
+class Face:
+    """One face of one photo: which photo (its number), box (4,) and points (5, 2) in pixels of the photo, the
+    detector's score, the residual of the alignment (pixels of the straight face), the straight face uint8
+    (3, 112, 112), and its unit embedding (D,)."""
+    photo: int
+    box: np.ndarray
+    score: float
+    points: np.ndarray
+    residual: float
+    face: torch.Tensor
+    embedding: np.ndarray
+
+
+class FacePipeline:
+    """Photos in, faces with embeddings out: detection, points, alignment, embedding, all in batches."""
+
+    def __init__(self, hourglass, encoder, min_score=0.9):
+        self.hourglass, self.encoder, self.min_score = hourglass, encoder, min_score
+
+    def __call__(self, photos):
+        """A list of uint8 (3, H, W) photos -> a list of lists of Face, largest face first; an empty one for none."""
+        device = next(self.encoder.parameters()).device
+        found = detect(photos, device)
+        where = [(i, k) for i, d in enumerate(found) for k in range(len(d)) if d.scores[k] >= self.min_score]
+        result = [[] for _ in photos]
+        if not where:
+            return result
+        boxes = np.stack([found[i].boxes[k] for i, k in where])
+        rough = torch.from_numpy(np.stack([found[i].points[k] for i, k in where]))
+        faces, points, residual = align_faces([photos[i] for i, _ in where], boxes, self.hourglass, rough)
+        embeddings = embed(self.encoder, faces)
+        for row, (i, k) in enumerate(where):
+            result[i].append(Face(i, boxes[row], float(found[i].scores[k]), points[row].numpy(),
+                                  float(residual[row]), faces[row], embeddings[row]))
+        return result

@@ -1,0 +1,205 @@
+"""Every figure of the course. Each function draws one, shows it by returning its matplotlib Figure, and keeps no state."""
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.lines import Line2D
+
+GREEN, RED, BLUE, GREY = "#2a9d3a", "#d1343b", "#2867b2", "#8a8a8a"
+plt.rcParams.update({"figure.dpi": 80, "axes.spines.top": False, "axes.spines.right": False,
+                     "axes.grid": True, "grid.alpha": 0.25, "image.cmap": "gray"})
+
+
+def _picture(axis, image, title=None, frame=None):
+    axis.imshow(torch.as_tensor(image).permute(1, 2, 0).clamp(0, 255).byte().cpu().numpy())
+    axis.set(xticks=[], yticks=[])
+    axis.grid(False)
+    axis.spines[:].set_visible(frame is not None)
+    if frame is not None:
+        for spine in axis.spines.values():
+            spine.set(color=frame, linewidth=4)
+    if title is not None:
+        axis.set_title(title, fontsize=9)
+
+
+def _done(figure, title):
+    if title:
+        figure.suptitle(title, fontsize=12)
+    figure.tight_layout()
+    plt.close(figure)  # the notebook shows what the cell returns, once
+    return figure
+
+
+def pictures(images, titles=None, title=None, columns=8, side=1.5, frames=None):
+    """A grid of photos (3, H, W), each with its own title and, if given, a coloured frame."""
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(rows, columns, squeeze=False,
+                                figsize=(columns * side, rows * (side + 0.25 * (titles is not None)) + 0.4))
+    for axis in axes.flat[len(images):]:
+        axis.axis("off")
+    for i, image in enumerate(images):
+        _picture(axes.flat[i], image, titles and titles[i], frames and frames[i])
+    return _done(figure, title)
+
+
+def points_on(images, point_sets, titles=None, title=None, columns=8, side=1.6):
+    """Photos with one or more sets of points on them; point_sets: {name: (N, 5, 2)}."""
+    figure = pictures(images, titles, None, columns, side)
+    colours = dict(zip(point_sets, (RED, "#f4b400", "#35c3d6")))
+    for i, axis in enumerate(figure.axes[:len(images)]):
+        for name, points in point_sets.items():
+            axis.scatter(*np.asarray(points[i]).T, s=14, color=colours[name], edgecolors="white", linewidths=0.5)
+    handles = [Line2D([], [], marker="o", linestyle="", color=colours[name], label=name) for name in point_sets]
+    figure.legend(handles=handles, loc="lower center", ncols=len(handles), frameon=False)
+    figure.suptitle(title)
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    return figure
+
+
+def heatmaps(crop, maps, names, title=None):
+    """One crop and its five heatmaps (5, H, W)."""
+    figure, axes = plt.subplots(1, 1 + len(maps), figsize=(2 * (1 + len(maps)), 2.5))
+    _picture(axes[0], crop, "crop")
+    for axis, values, name in zip(axes[1:], maps, names):
+        axis.imshow(np.asarray(values), cmap="magma", vmin=0, vmax=1)
+        axis.set(xticks=[], yticks=[])
+        axis.set_title(name, fontsize=9)
+    return _done(figure, title)
+
+
+def curves(histories, panels, title=None):
+    """Training curves: histories {name: list of rows}; panels {column: label of its axis}."""
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.2), squeeze=False)
+    for axis, (key, label) in zip(axes.flat, panels.items()):
+        for name, history in histories.items():
+            rows = [row for row in history if key in row]
+            if rows:
+                axis.plot([row["epoch"] for row in rows], [row[key] for row in rows], label=name)
+        axis.set(xlabel="epoch", ylabel=label)
+    axes.flat[0].legend(fontsize=8)
+    return _done(figure, title)
+
+
+def lines(x, heights, xlabel, ylabel, title=None):
+    """Named lines over one x axis; heights {name: (len(x),)}."""
+    figure, axis = plt.subplots(figsize=(6, 3.4))
+    for name, values in heights.items():
+        axis.plot(x, values, label=name)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.legend(fontsize=8)
+    return _done(figure, title)
+
+
+def bars(heights, label, title=None, intervals=None, line=None):
+    """Named bars; intervals {name: (low, high)} as whiskers; line: (height, label) across."""
+    figure, axis = plt.subplots(figsize=(max(5, 1.1 * len(heights)), 3.2))
+    axis.bar(list(heights), list(heights.values()), color=BLUE, width=0.6)
+    for i, name in enumerate(heights):
+        if intervals:
+            low, high = intervals[name]
+            axis.vlines(i, low, high, color="black")
+        axis.annotate(f"{heights[name]:.2f}", (i, 0.02), ha="center", color="white", weight="bold")
+    if line:
+        axis.axhline(line[0], color=RED, linestyle="--", label=line[1])
+        axis.legend(fontsize=8)
+    axis.set(ylabel=label)
+    axis.tick_params("x", labelrotation=20)
+    return _done(figure, title)
+
+
+def similarity_histograms(sets, title=None, threshold=None):
+    """Cosine similarity of positive and negative pairs; sets {name: (similarity, same)}, a panel each."""
+    figure, axes = plt.subplots(1, len(sets), figsize=(4.6 * len(sets), 3.2), squeeze=False, sharex=True)
+    bins = np.linspace(min(-0.5, *(s.min() for s, _ in sets.values())), 1, 60)
+    for axis, (name, (similarity, same)) in zip(axes.flat, sets.items()):
+        for values, colour, label in ((similarity[~same], RED, "different people"), (similarity[same], GREEN, "same person")):
+            axis.hist(values, bins, density=True, alpha=0.6, color=colour, label=label)
+        if threshold is not None:
+            axis.axvline(threshold, color="black", linestyle="--", label="threshold")
+        axis.set(title=name, xlabel="cosine similarity", ylabel="density")
+    axes.flat[0].legend(fontsize=8)
+    return _done(figure, title)
+
+
+def rate_curves(rates, fpr, title=None):
+    """Identification rate: share of positive pairs found against the tolerated share of negatives; rates {name: tpr}."""
+    figure, axis = plt.subplots(figsize=(6.5, 4))
+    for name, tpr in rates.items():
+        axis.plot(fpr, tpr, label=name)
+    axis.set(xscale="log", xlabel="FPR: share of negative pairs let through", ylabel="TPR: share of positive pairs found",
+             ylim=(0, 1.02))
+    axis.legend(fontsize=8)
+    return _done(figure, title)
+
+
+def scatter_people(positions, people, names=None, title=None):
+    """A map (N, 2) of embeddings, a colour for each person, the person's name at the middle of the cloud."""
+    figure, axis = plt.subplots(figsize=(6.5, 5))
+    colours = plt.get_cmap("tab20")
+    for k, person in enumerate(np.unique(people)):
+        own = positions[np.asarray(people) == person]
+        axis.scatter(*own.T, s=22, color=colours(k % 20))
+        axis.annotate(names[person] if names else str(person), own.mean(0), fontsize=9, weight="bold", ha="center")
+    axis.set(xlabel="first direction of the map", ylabel="second direction", xticks=[], yticks=[])
+    return _done(figure, title)
+
+
+def neighbours(queries, found, right, titles=None, title=None, side=1.3):
+    """A row for each query (Q, 3, H, W): the query, then its neighbours (Q, k, 3, H, W), green if right (Q, k)."""
+    rows, k = np.asarray(right).shape
+    figure, axes = plt.subplots(rows, k + 1, figsize=((k + 1) * side, rows * side + 0.5), squeeze=False)
+    for i in range(rows):
+        _picture(axes[i, 0], queries[i], "query" if i == 0 else None)
+        if titles:
+            axes[i, 0].set_ylabel(titles[i], fontsize=9)
+        for j in range(k):
+            _picture(axes[i, j + 1], found[i][j], f"{j + 1}" if i == 0 else None, GREEN if right[i][j] else RED)
+    return _done(figure, title)
+
+
+def similarity_matrix(similarity, faces, names, title=None, threshold=None):
+    """A square of similarities (N, N) with the faces along both sides; cells above the threshold are framed."""
+    n = len(names)
+    figure, axes = plt.subplots(n + 1, n + 1, figsize=(0.62 * (n + 1) + 1, 0.62 * (n + 1) + 0.6),
+                                gridspec_kw={"wspace": 0.04, "hspace": 0.04})
+    axes[0, 0].axis("off")
+    colours = plt.get_cmap("viridis")
+    for i in range(n):
+        _picture(axes[0, i + 1], faces[i])
+        _picture(axes[i + 1, 0], faces[i])
+        axes[i + 1, 0].set_ylabel(names[i], rotation=0, ha="right", va="center", fontsize=8)
+        for j in range(n):
+            axis, value = axes[i + 1, j + 1], similarity[i, j]
+            axis.set(xticks=[], yticks=[], facecolor=colours(np.clip(value, 0, 1)))
+            axis.grid(False)
+            above = threshold is not None and value > threshold
+            for spine in axis.spines.values():
+                spine.set(visible=above, color="white", linewidth=2.5)
+            axis.text(0.5, 0.5, f"{value:.2f}", transform=axis.transAxes, ha="center", va="center", fontsize=7,
+                      color="black" if value > 0.6 else "white")
+    figure.suptitle(title, fontsize=12)
+    plt.close(figure)
+    return figure
+
+
+def over_faces(faces, maps, titles=None, title=None, columns=8, cmap="inferno", alpha=0.55):
+    """Faces (N, 3, H, W) with a map (N, h, w), such as attention or a region, laid over each."""
+    figure = pictures(faces, titles, None, min(columns, len(faces)), 1.6)
+    for axis, face, values in zip(figure.axes, faces, maps):
+        height, width = face.shape[-2:]
+        axis.imshow(np.asarray(values, float), cmap=cmap, alpha=alpha, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+    return _done(figure, title)
+
+
+def stations(photo, face, title=None):
+    """A photo with its box and points, the straight face, and the embedding as a strip of colour."""
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8))
+    _picture(axes[0], photo, "photo, box and five points")
+    x0, y0, x1, y1 = face.box
+    axes[0].add_patch(plt.Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color="#f4b400", linewidth=2))
+    axes[0].scatter(*face.points.T, s=12, color=RED)
+    _picture(axes[1], face.face, "straight face, 112x112")
+    height = int(len(face.embedding) ** 0.5)
+    axes[2].imshow(np.resize(face.embedding, (height, -(-len(face.embedding) // height))), cmap="coolwarm")
+    axes[2].set(title=f"embedding, {len(face.embedding)} numbers as colours", xticks=[], yticks=[])
+    axes[2].grid(False)
+    return _done(figure, title)

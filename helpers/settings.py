@@ -1,0 +1,85 @@
+"""Every setting of the course in one place; a FACES_* environment variable overrides any of them.
+
+    FACES_DATASET=lfw FACES_EPOCHS=5 jupyter lab
+"""
+import os
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import torch
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The defaults train everything on ORL on two CPU cores in minutes."""
+    dataset: str = "orl"  # orl, lfw, celeba, or the path of a folder of people
+    data_dir: str = "data"
+    runs_dir: str = "runs"
+    device: str = "auto"  # auto, cpu, cuda or mps
+    seed: int = 0
+    # who is trained on, who is asked for, and who only stands among the asked (never trained on)
+    people: int = 28
+    query_people: int = 12
+    distractor_people: int = 0
+    # notebook 1: the hourglass
+    channels: int = 32
+    stacks: int = 1
+    sigma: float = 2.0
+    landmark_epochs: int = 24
+    # notebooks 2 and 3: the recogniser
+    encoder: str = "resnet10_small"
+    encoder_size: int = 64  # side of the face that the encoder sees, pixels
+    embedding: int = 128
+    batch_size: int = 32
+    epochs: int = 80
+    # notebook 4: the transformer; patches of 8 on 112 pixels, or vit_base_patch16_224 with weights from the hub
+    vit: str = "vit_tiny_patch16_224"
+    vit_pretrained: bool = False
+    vit_blocks: int = 3  # how many last blocks are fine-tuned
+    vit_epochs: int = 30
+
+    @property
+    def run_dir(self):
+        """Where the runs on this dataset are kept."""
+        return Path(self.runs_dir) / Path(self.dataset).name
+
+    @property
+    def torch_device(self):
+        """The device that `auto` stands for: CUDA, else Apple's MPS, else the CPU."""
+        if self.device != "auto":
+            return torch.device(self.device)
+        return torch.device("cuda" if torch.cuda.is_available() else
+                            "mps" if torch.backends.mps.is_available() else "cpu")
+
+
+# what differs from the defaults on the larger datasets, which are meant for a GPU
+LARGE = dict(epochs=40, channels=64, encoder="resnet34", encoder_size=112, embedding=512, batch_size=128,
+             vit="vit_base_patch16_224.augreg_in21k_ft_in1k", vit_pretrained=True, vit_epochs=3)
+PRESETS = {"lfw": dict(people=500, query_people=200, distractor_people=1000, landmark_epochs=10, **LARGE),
+           "celeba": dict(people=500, query_people=200, distractor_people=1000, landmark_epochs=5, **LARGE)}
+
+
+def load_settings(environment=os.environ):
+    """The defaults, those of the dataset, then whatever FACES_* variables say."""
+    known = {field.name: field.type for field in fields(Settings)}
+    given = {}
+    for variable, text in environment.items():
+        if variable.startswith("FACES_"):
+            name = variable[len("FACES_"):].lower()
+            if name not in known:
+                raise ValueError(f"There is no setting {variable}: choose one of "
+                                 f"{', '.join('FACES_' + n.upper() for n in known)}.")
+            given[name] = _convert(variable, text, known[name])
+    preset = PRESETS.get(given.get("dataset", "orl"), {})
+    return replace(Settings(**preset), **given)
+
+
+def _convert(variable, text, kind):
+    if kind is bool:
+        if text.lower() not in ("0", "1", "false", "true"):
+            raise ValueError(f"{variable} is '{text}', but it is a switch: write 0 or 1.")
+        return text.lower() in ("1", "true")
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"{variable} is '{text}', but it must be of the kind '{kind.__name__}'.") from None

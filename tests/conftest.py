@@ -1,0 +1,29 @@
+"""What several tests share: a few ORL photos, and pictures made on the spot."""
+import numpy as np
+import pytest
+import torch
+
+from helpers.faces import orl
+
+
+@pytest.fixture(scope="session")
+def some_orl():
+    """Six people of ORL, four photos each."""
+    faces = orl().of_people(range(6))
+    return faces.subset([i % 10 < 4 for i in range(len(faces))])
+
+
+@pytest.fixture
+def random_faces():
+    """Random bytes in the shape of straight faces, with people 0 to 3, six each."""
+    draw = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (24, 3, 112, 112), generator=draw, dtype=torch.uint8), torch.arange(4).repeat_interleave(6)
+
+
+@pytest.fixture
+def unit_embeddings():
+    """Forty unit embeddings of eight people, loosely clustered, and the people."""
+    draw = np.random.default_rng(0)
+    people = np.repeat(np.arange(8), 5)
+    values = draw.normal(size=(8, 16))[people] + 1.2 * draw.normal(size=(40, 16))
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32), people

@@ -1,0 +1,76 @@
+"""The aligned set: bad photos are skipped with a reason, a second run does nothing, a stopped one goes on."""
+import csv
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from helpers import aligned_set
+from helpers.aligned_set import build_aligned_set, read_images, read_rows
+from helpers.faces import folder_of_people
+
+
+@pytest.fixture
+def photos(tmp_path, some_orl):
+    """A folder of people: 2 x 3 good photos, one wall without a face, one file that is no picture."""
+    for i in (0, 1, 2, 4, 5, 6):
+        path = tmp_path / "photos" / f"person {some_orl.people[i]}" / f"{i}, good.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(some_orl.photo(i).permute(1, 2, 0).numpy()).save(path)
+    Image.new("RGB", (120, 90), "grey").save(tmp_path / "photos" / "person 0" / "wall.png")
+    (tmp_path / "photos" / "person 1" / "broken.jpg").write_text("no picture")
+    return folder_of_people(tmp_path / "photos")
+
+
+def test_good_photos_are_straightened_and_bad_ones_listed(tmp_path, photos):
+    faces = build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
+    assert len(faces) == 6 and read_images(faces).shape == (6, 3, 112, 112)
+    assert sorted(set(faces.names) - {"debug"}) == ["person 0", "person 1"]
+    with open(tmp_path / "set" / "skipped.csv", newline="") as file:
+        why = {row["photo"]: row["why"] for row in csv.DictReader(file)}
+    assert why["person 0/wall"] == "MTCNN sees no face" and "not a picture" in why["person 1/broken"] and len(why) == 2
+    assert (tmp_path / "set" / "debug" / "points.jpg").exists()
+    rows = [row for row in read_rows(tmp_path / "set") if not row["skipped"]]
+    assert all(float(row["left_eye_x"]) < float(row["right_eye_x"]) for row in rows)
+
+
+def test_a_second_run_does_nothing(tmp_path, photos, monkeypatch):
+    build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
+
+    def times():
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("*") if path.suffix in (".jpg", ".csv")}
+
+    before = times()
+    monkeypatch.setattr(aligned_set, "detect", None)  # would fail if it were called
+    build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
+    assert times() == before
+
+
+def test_a_stopped_run_goes_on_where_it_was(tmp_path, photos, monkeypatch):
+    whole = build_aligned_set(photos, None, tmp_path / "whole", "MTCNN", progress=False)
+    monkeypatch.setattr(aligned_set, "CHUNK", 3)
+    original, calls = aligned_set.detect, []
+
+    def dies_in_the_second_chunk(images):
+        calls.append(len(images))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(images)
+
+    monkeypatch.setattr(aligned_set, "detect", dies_in_the_second_chunk)
+    with pytest.raises(KeyboardInterrupt):
+        build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
+    with open(tmp_path / "set" / "photos.csv", "a") as file:
+        file.write("person 1/4, go")  # a line that a kill cut short
+    again = build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
+    assert calls[2:] and sum(calls[2:]) < len(photos)
+    assert torch.equal(read_images(again), read_images(whole))
+    assert len(read_rows(tmp_path / "set")) == len(photos)
+
+
+def test_another_maker_starts_afresh(tmp_path, photos):
+    build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
+    (tmp_path / "set" / "person 0" / "stale.jpg").write_bytes(b"")
+    assert len(build_aligned_set(photos, None, tmp_path / "set", "another", progress=False)) == 6
+    assert np.all([row["photo"] != "stale" for row in read_rows(tmp_path / "set")])

@@ -1,0 +1,113 @@
+"""The mask is exact: masking is the same as removing, and what stands in hidden patches does not matter."""
+import numpy as np
+import pytest
+import timm
+import torch
+
+from helpers.attention import REGIONS, attention_mask, class_token_attention, patches_to_pixels, region, visible_patches
+from helpers.encoders import Encoder, embed, unfreeze_last
+
+GRID = 14
+
+
+@pytest.fixture(scope="module")
+def vit():
+    torch.manual_seed(0)
+    return Encoder("vit_tiny_patch16_224", None, 112, img_size=112, patch_size=8, depth=3, embed_dim=64, num_heads=4).eval()
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return torch.randint(0, 256, (3, 3, 112, 112), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+def test_regions_shrink_from_everything_to_one_patch():
+    visible = [visible_patches(region(name), GRID) for name in REGIONS]
+    counts = [int(v.sum()) for v in visible]
+    assert counts[0] == GRID * GRID and counts[3] == 1 and counts == sorted(counts, reverse=True)
+    assert not (visible[2] & ~visible[1]).any(), "the face is part of the head"
+    assert visible[3][0]
+
+
+def test_the_same_region_fits_any_grid():
+    for grid in (7, 14, 16):
+        assert patches_to_pixels(visible_patches(region("all"), grid)).all()
+        assert visible_patches(region("corner"), grid).sum() == 1
+
+
+def test_a_mask_that_shows_everything_changes_nothing(vit, faces):
+    mask = attention_mask(visible_patches(region("all"), GRID))
+    assert np.abs(embed(vit, faces, mirror=False) - embed(vit, faces, mirror=False, attn_mask=mask)).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["head", "face", "corner"])
+def test_masking_is_removing(vit, faces, name):
+    """The same blocks, run on the visible tokens only, with their position embeddings kept."""
+    visible = visible_patches(region(name), GRID)
+    masked = embed(vit, faces, mirror=False, attn_mask=attention_mask(visible))
+    with torch.inference_mode():
+        net = vit.net
+        tokens = net.norm_pre(net._pos_embed(net.patch_embed(vit.prepare(faces))))
+        tokens = net.norm(net.blocks(tokens[:, torch.cat([torch.tensor([True]), visible])]))
+        removed = torch.nn.functional.normalize(net.forward_head(tokens))
+    assert np.abs(masked - removed.numpy()).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["head", "face", "corner"])
+def test_hidden_patches_may_hold_anything(vit, faces, name):
+    visible = visible_patches(region(name), GRID)
+    noise = torch.where(patches_to_pixels(visible), faces, 255 - faces)
+    mask = attention_mask(visible)
+    assert not torch.equal(noise, faces)
+    clean, noisy = (embed(vit, photos, mirror=False, attn_mask=mask) for photos in (faces, noise))
+    assert np.abs(clean - noisy).max() < 1e-6
+
+
+def test_fused_and_unfused_attention_agree(vit, faces):
+    mask = attention_mask(visible_patches(region("face"), GRID))
+    results = []
+    for fused in (True, False):
+        for block in vit.net.blocks:
+            block.attn.fused_attn = fused
+        results.append(embed(vit, faces, mirror=False, attn_mask=mask))
+    assert np.isfinite(results[1]).all() and np.abs(results[0] - results[1]).max() < 1e-5
+
+
+def test_each_photo_may_have_its_own_mask(vit, faces):
+    visible = torch.stack([visible_patches(region(name), GRID) for name in ("all", "head", "face")])
+    assert attention_mask(visible).shape == (3, 1, 197, 197)
+    with torch.inference_mode():
+        together = vit(faces, attention_mask(visible))
+        alone = torch.cat([vit(face[None], attention_mask(v)) for face, v in zip(faces, visible)])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_the_class_token_looks_only_where_it_may(vit, faces):
+    visible = visible_patches(region("face"), GRID)
+    looks = class_token_attention(vit.net, vit.prepare(faces), attention_mask(visible))
+    assert looks.shape == (3, 196) and (looks[:, ~visible] == 0).all() and (looks[:, visible] > 0).all()
+
+
+@pytest.mark.parametrize("picture,words", [(np.zeros((112, 112), bool), "hides everything"),
+                                           (np.ones((112, 112)), "boolean picture"),
+                                           (np.ones((3, 112, 112), bool), "boolean picture")])
+def test_wrong_regions_are_refused(picture, words):
+    with pytest.raises(ValueError, match=words):
+        visible_patches(picture, GRID)
+    with pytest.raises(ValueError, match="head"):
+        region("nose")
+
+
+def test_only_the_last_blocks_are_trained_and_nothing_before_them_is_kept(vit, faces):
+    encoder = Encoder("vit_tiny_patch16_224", None, 112, img_size=112, patch_size=8, depth=3, embed_dim=64, num_heads=4)
+    unfreeze_last(encoder, 1)
+    seen = {}
+    encoder.net.blocks[1].register_forward_hook(lambda module, inputs, output: seen.update(before=output))
+    encoder(faces).sum().backward()
+    assert not seen["before"].requires_grad
+    trained = {name.split(".")[1] + "." + name.split(".")[2] for name, p in encoder.named_parameters() if p.grad is not None}
+    assert all(name.startswith(("blocks.2", "norm")) for name in trained) and trained
+
+
+def test_timm_is_new_enough_for_boolean_masks():
+    assert tuple(map(int, timm.__version__.split(".")[:3])) >= (1, 0, 26)

@@ -1,0 +1,72 @@
+"""What the notebooks hand over, and the state in which they are committed."""
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from helpers import course
+from helpers.encoders import Encoder
+from helpers.landmarks import StackedHourglass
+from helpers.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted(ROOT.glob("[0-9]_*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("course")
+    return Settings(people=4, query_people=2, data_dir=str(folder / "data"), runs_dir=str(folder / "runs"), epochs=2)
+
+
+def test_a_notebook_run_alone_makes_a_small_version(small, capsys):
+    data = course.recognition_data(small)
+    assert "No hourglass of notebook 1" in capsys.readouterr().out
+    assert (len(data.train), len(data.test), len(data.query)) == (32, 8, 20) and data.n_people == 4
+    encoder = course.recogniser(small, data)
+    assert "No recogniser of notebook 3" in capsys.readouterr().out
+    figures = course.figures(encoder, data)
+    assert 0 <= figures["tpr_low"] <= figures["tpr"] <= figures["tpr_high"] <= 1
+    for name, count in (("train", 4), ("query", 2), ("distractors", 0)):
+        assert len((small.run_dir / f"people_{name}.csv").read_text().splitlines()) == count + 1
+
+
+def test_models_come_back_as_they_were_saved(tmp_path):
+    example = torch.zeros(1, 3, 128, 128)
+    for model in (Encoder("resnet10_small", 16, 32), StackedHourglass(16)):
+        course.save_model(model.eval(), tmp_path / "model.safetensors", note="a test")
+        again = course.load_model(type(model), tmp_path / "model.safetensors")
+        assert torch.equal(model(example), again(example))
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path):
+    (tmp_path / "cut.safetensors").write_bytes(b"cut short")
+    with pytest.raises(ValueError, match="cut.safetensors"):
+        course.load_model(Encoder, tmp_path / "cut.safetensors")
+
+
+def test_the_users_own_photos_come_first(small, tmp_path, monkeypatch, some_orl):
+    monkeypatch.chdir(tmp_path)
+    Path("test_images").mkdir()
+    samples = course.photo_folder(small, strangers=[])
+    assert samples.name == "sample_photos"
+    (tmp_path / "test_images" / "ada_1.jpg").write_bytes(b"")
+    assert course.photo_folder(small, strangers=[]) == Path("test_images")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_committed_as_a_real_run_left_them(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert not any(output["output_type"] == "error" for cell in cells for output in cell["outputs"])
+    assert "widgets" not in notebook["metadata"] and notebook["metadata"]["kernelspec"]["name"] == "python3"
+    assert not re.search(r"/(root|tmp|home|work)/\w", json.dumps(notebook))
+
+
+def test_five_notebooks_and_the_readme_runs_them_all():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(NOTEBOOKS) == 5 and all(path.name in readme for path in NOTEBOOKS)
+    assert re.search(r"^pip install -r requirements.txt && pytest --nbval$", readme, re.M)

@@ -1,0 +1,93 @@
+"""Heatmaps lose nothing, points move with their picture, and the loss knows its floor."""
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.augment import Jitter
+from helpers.landmarks import (
+    HeatmapLoss,
+    StackedHourglass,
+    decode_heatmaps,
+    encode_heatmaps,
+    mirror,
+    nme,
+    predict_points,
+    to_crop_pixels,
+    to_heatmap_pixels,
+)
+
+
+@given(st.floats(1, 62), st.floats(1, 62), st.sampled_from([1.0, 2.0, 3.0]))
+def test_a_point_comes_back_from_its_heatmap(x, y, sigma):
+    back, peak = decode_heatmaps(encode_heatmaps(torch.tensor([[x, y]]), sigma))
+    assert (back - torch.tensor([[x, y]])).abs().max() < 0.02
+    assert peak.item() > 0.75
+
+
+def test_crop_and_heatmap_pixels_are_inverse_and_share_centres():
+    points = torch.rand(7, 5, 2) * 128
+    assert torch.allclose(to_crop_pixels(to_heatmap_pixels(points)), points, atol=1e-5)
+    assert to_heatmap_pixels(torch.tensor(63.5)) == 31.5  # the middle of 128 pixels is the middle of 64
+
+
+@pytest.mark.parametrize("sigma", [1.0, 2.0, 4.0])
+def test_all_zeros_cost_the_floor_and_the_truth_costs_nothing(sigma):
+    points = torch.rand(3, 5, 2) * 60 + 30
+    loss = HeatmapLoss(sigma)
+    goal = encode_heatmaps(to_heatmap_pixels(points), sigma)
+    assert loss(goal[:, None], points)[0] == 0
+    assert loss(torch.zeros(3, 1, 5, 64, 64), points)[1]["over_floor"].item() == pytest.approx(1)
+    assert (goal ** 2).mean().item() == pytest.approx(math.pi * sigma ** 2 / 64 ** 2, rel=0.02)
+
+
+def test_mirroring_twice_changes_nothing():
+    crops, points = torch.randint(0, 256, (2, 3, 128, 128), dtype=torch.uint8), torch.rand(2, 5, 2) * 128
+    twice = mirror(*mirror(crops, points))
+    assert torch.equal(twice[0], crops) and torch.allclose(twice[1], points, atol=1e-4)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_points_move_with_their_picture(mirrored):
+    """Five dots of different brightness are found again where the jitter says they went."""
+    torch.manual_seed(1)
+    points = torch.tensor([[50.0, 55], [80, 55], [65, 70], [54, 88], [77, 88]]).repeat(6, 1, 1)
+    dots = to_crop_pixels(decode_heatmaps(encode_heatmaps(points, 2.0, 128))[0]) * 0 + points  # the dots' own places
+    bumps = encode_heatmaps(dots, 2.0, 128)
+    jitter = Jitter(degrees=30, scale=0.1, shift=0.05, mirror=mirrored, light=0)
+    for k in range(5):
+        torch.manual_seed(7)
+        moved, moved_points = jitter(bumps[:, k:k + 1].repeat(1, 3, 1, 1) * 255, dots)
+        found, _ = decode_heatmaps(moved[:, 0])
+        nearest = (moved_points - found[:, None]).norm(dim=-1).min(1)
+        assert nearest.values.max() < 0.6
+        if not mirrored:
+            assert (nearest.indices == k).all()
+
+
+@pytest.mark.parametrize("stacks,channels", [(1, 16), (2, 32)])
+def test_hourglass_takes_crops_of_any_size(stacks, channels):
+    model = StackedHourglass(channels, stacks).eval()
+    assert model(torch.zeros(2, 3, 192, 192, dtype=torch.uint8)).shape == (2, stacks, 5, 64, 64)
+    points, peaks = predict_points(model, torch.zeros(3, 3, 192, 192, dtype=torch.uint8))
+    assert points.shape == (3, 5, 2) and peaks.shape == (3, 5)
+
+
+def test_hourglass_learns_one_picture():
+    torch.manual_seed(0)
+    crop, points = torch.randint(0, 256, (4, 3, 128, 128), dtype=torch.uint8), torch.rand(4, 5, 2) * 90 + 20
+    model, loss = StackedHourglass(16), HeatmapLoss()
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(60):
+        value, health = loss(model(crop), points)
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+    assert health["over_floor"] < 0.5
+
+
+def test_nme_is_in_units_of_the_distance_between_the_eyes():
+    truth = torch.tensor([[[0.0, 0], [10, 0], [5, 5], [2, 9], [8, 9]]])
+    assert nme(truth + torch.tensor([3.0, 4.0]), truth).item() == pytest.approx(0.5)

@@ -1,0 +1,124 @@
+"""Values and gradients agree with pytorch-metric-learning, and hard cases stay finite."""
+import math
+
+import pytest
+import torch
+from pytorch_metric_learning import distances, losses, miners
+
+from helpers.losses import CrossEntropy, MarginHead, Mixture, TripletLoss, mine_triplets, pairwise_distances
+
+
+def batch(seed=0, n=24, dim=16, people=6):
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(people).repeat_interleave(n // people)
+    features = torch.randn(people, dim, generator=draw)[labels] + torch.randn(n, dim, generator=draw)
+    return features.requires_grad_(), labels
+
+
+def value_and_slope(loss, features, labels, *rest):
+    value = loss(features, labels, *rest)
+    value = value[0] if isinstance(value, tuple) else value
+    return value.detach(), torch.autograd.grad(value, features, retain_graph=True)[0]
+
+
+@pytest.mark.parametrize("kind,m,oracle", [("arcface", 0.5, losses.ArcFaceLoss), ("arcface", 0.1, losses.ArcFaceLoss),
+                                           ("cosface", 0.35, losses.CosFaceLoss)])
+@pytest.mark.parametrize("seed", range(3))
+def test_margin_heads_agree_with_the_oracle(kind, m, oracle, seed):
+    features, labels = batch(seed)
+    ours = MarginHead(16, 6, s=30, m=m, kind=kind)
+    theirs = oracle(num_classes=6, embedding_size=16, margin=math.degrees(m) if kind == "arcface" else m, scale=30)
+    theirs.W.data = ours.centres.data.T.clone()
+    for mine, oracles in zip(value_and_slope(ours, features, labels), value_and_slope(theirs, features, labels)):
+        assert torch.allclose(mine, oracles, atol=1e-4, rtol=1e-3)
+
+
+def test_margin_zero_is_the_normalised_softmax():
+    features, labels = batch()
+    for kind in ("arcface", "cosface"):
+        head = MarginHead(16, 6, s=10, m=0.0, kind=kind)
+        expected = torch.nn.functional.cross_entropy(head.logits(features), labels)
+        assert torch.allclose(head(features, labels)[0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["arcface", "cosface"])
+def test_margin_at_cosine_one_and_minus_one_has_a_finite_slope(kind):
+    head = MarginHead(4, 2, s=64, m=0.5, kind=kind)
+    head.centres.data = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0]])
+    features = torch.tensor([[1.0, 0, 0, 0], [-1, 0, 0, 0], [0, 2, 0, 0]], requires_grad=True)
+    value, _ = head(features, torch.tensor([0, 0, 1]))
+    value.backward()
+    assert value.isfinite() and features.grad.isfinite().all() and head.centres.grad.isfinite().all()
+
+
+def test_a_larger_angle_never_costs_less():
+    cosine = torch.linspace(1, -1, 500)
+    for kind in ("arcface", "cosface"):
+        assert (MarginHead(2, 2, s=1, m=0.5, kind=kind).with_margin(cosine).diff() <= 1e-6).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("mining", ["all", "semihard", "hard"])
+def test_triplets_agree_with_the_oracle(mining, squared, seed):
+    features, labels = batch(seed)
+    metric = distances.LpDistance(normalize_embeddings=True, power=2 if squared else 1)
+    oracle = losses.TripletMarginLoss(margin=0.3, distance=metric)
+    chosen = ()
+    if mining == "semihard":
+        chosen = (miners.TripletMarginMiner(margin=0.3, type_of_triplets="semihard", distance=metric)(features, labels),)
+    if mining == "hard":
+        chosen = (miners.BatchHardMiner(distance=metric)(features, labels),)
+    ours = value_and_slope(TripletLoss(0.3, mining, squared), features, labels)
+    for mine, oracles in zip(ours, value_and_slope(oracle, features, labels, *chosen)):
+        assert torch.allclose(mine, oracles, atol=1e-5, rtol=1e-3)
+
+
+def test_soft_margin_is_softplus_of_the_gap():
+    features, labels = batch()
+    distance = pairwise_distances(torch.nn.functional.normalize(features))
+    anchor, positive, negative = mine_triplets(distance, labels, "hard", 0)
+    expected = torch.nn.functional.softplus(distance[anchor, positive] - distance[anchor, negative]).mean()
+    assert torch.allclose(TripletLoss(mining="hard", soft=True)(features, labels)[0], expected)
+
+
+@pytest.mark.parametrize("mining", ["all", "semihard", "hard"])
+def test_batches_with_nothing_to_compare_cost_nothing_and_can_still_be_differentiated(mining):
+    features = torch.randn(4, 8, requires_grad=True)
+    for labels in (torch.zeros(4, dtype=torch.long), torch.arange(4)):
+        value, health = TripletLoss(0.2, mining)(features, labels)
+        value.backward()
+        assert value == 0 and features.grad.isfinite().all() and health["active"] == 0
+
+
+def test_identical_photos_have_a_finite_slope():
+    features = torch.ones(8, 8, requires_grad=True)
+    value, health = TripletLoss(0.2, "hard")(features, torch.arange(4).repeat_interleave(2))
+    value.backward()
+    assert value.item() == pytest.approx(0.2, abs=1e-5) and features.grad.isfinite().all()
+    assert health["spread"] < 1e-6 and health["active"] == 1  # the signature of collapse
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(16, 6), MarginHead(16, 6), TripletLoss(0.2, "semihard"),
+                                  Mixture(1.0, TripletLoss(), 0.5, MarginHead(16, 6))], ids=lambda loss: type(loss).__name__)
+def test_losses_ignore_the_order_of_the_batch_and_stay_in_float32(loss):
+    features, labels = batch()
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))
+    plain, mixed = loss(features, labels)[0], loss(features[order], labels[order])[0]
+    assert torch.allclose(plain, mixed, atol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert loss(features.bfloat16(), labels)[0].dtype == torch.float32
+
+
+def test_a_mixture_is_the_weighted_sum():
+    features, labels = batch()
+    triplet, head = TripletLoss(0.3, "hard"), MarginHead(16, 6)
+    expected = 2 * triplet(features, labels)[0] + 0.5 * head(features, labels)[0]
+    assert torch.allclose(Mixture(2.0, triplet, 0.5, head)(features, labels)[0], expected)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="arcface or cosface"):
+        MarginHead(4, 2, kind="sphereface")
+    with pytest.raises(ValueError, match="semihard"):
+        TripletLoss(mining="easy")

@@ -1,0 +1,67 @@
+"""From photos to faces: sizes mixed, bad photos apart, one face or many."""
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.data import astronaut
+
+from helpers.detection import detect
+from helpers.encoders import Encoder
+from helpers.pipeline import FacePipeline, read_folder
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    torch.manual_seed(0)
+    return FacePipeline(None, Encoder("resnet10_small", 32, 64).eval())
+
+
+@pytest.fixture(scope="module")
+def colour():
+    return torch.from_numpy(astronaut()).permute(2, 0, 1)
+
+
+def test_photos_of_all_sizes_go_together_and_keep_their_order(pipeline, some_orl, colour):
+    wall = torch.full((3, 77, 200), 90, dtype=torch.uint8)
+    tiny = torch.zeros(3, 1, 1, dtype=torch.uint8)
+    found = pipeline([some_orl.photo(0), wall, colour, tiny, some_orl.photo(5)])
+    assert [len(faces) for faces in found] == [1, 0, 1, 0, 1]
+    assert [faces[0].photo for faces in found if faces] == [0, 2, 4]
+    face = found[2][0]
+    assert face.face.shape == (3, 112, 112) and face.embedding.shape == (32,)
+    assert np.linalg.norm(face.embedding) == pytest.approx(1, abs=1e-5)
+    left, right = face.points[0], face.points[1]
+    assert 180 < left[0] < right[0] < 270 and 90 < left[1] < 130  # where the astronaut's eyes are
+
+
+def test_two_faces_in_one_photo_come_largest_first(pipeline, some_orl):
+    small = torch.nn.functional.interpolate(some_orl.photo(5)[None].float(), scale_factor=0.75)[0].byte()
+    both = torch.full((3, 168, 168 + 126), 90, dtype=torch.uint8)
+    both[:, :126, :126], both[:, :, 126:] = small, some_orl.photo(0)
+    [faces] = pipeline([both])
+    assert len(faces) == 2 and faces[0].box[0] > faces[1].box[0]
+
+
+def test_a_large_photo_gives_the_same_box_as_its_small_copy(colour):
+    large = torch.nn.functional.interpolate(colour[None].float(), scale_factor=4, mode="bilinear")[0].byte()
+    [small_found], [large_found] = detect([colour]), detect([large])
+    assert np.abs(large_found.boxes[0] / 4 - small_found.boxes[0]).max() < 5
+
+
+def test_no_photos_give_no_faces(pipeline):
+    assert pipeline([]) == []
+
+
+def test_a_folder_is_read_by_name_and_bad_files_are_told(tmp_path, some_orl):
+    for name in ("ada_10.png", "ada_2.png", "Боб 1.png"):
+        Image.fromarray(some_orl.photo(0).permute(1, 2, 0).numpy()).save(tmp_path / name)
+    (tmp_path / "paper.jpg").write_bytes(b"%PDF-1.7")
+    (tmp_path / "notes.txt").write_text("not a photo, and not looked at")
+    photos, names, skipped = read_folder(tmp_path)
+    assert names == ["ada_2", "ada_10", "Боб 1"] and len(photos) == 3
+    assert len(skipped) == 1 and "paper.jpg" in skipped[0]
+
+
+def test_an_empty_folder_says_what_belongs_in_it(tmp_path):
+    with pytest.raises(ValueError, match="ada_1.jpg"):
+        read_folder(tmp_path)
