@@ -11,13 +11,13 @@ import shutil
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
-from tqdm import tqdm
 
 from .alignment import align_faces
 from .detection import detect
 from .faces import PhotoError, folder_of_people
 from .files import write_atomically, write_text
 from .landmarks import POINT_NAMES
+from .progress import progress_bar
 
 BOX = ["box_left", "box_top", "box_right", "box_bottom"]
 POINTS = [f"{name.replace(' ', '_')}_{axis}" for name in POINT_NAMES for axis in "xy"]
@@ -39,7 +39,8 @@ def build_aligned_set(faces, hourglass, folder, maker, progress=True):
     write_text(maker_file, maker)
     done = {row["photo"] for row in read_rows(folder)}
     todo = [i for i in range(len(faces)) if faces.key(i) not in done]
-    for start in tqdm(range(0, len(todo), CHUNK), desc="straightening", unit="chunk", disable=not (progress and todo)):
+    chunks = range(0, len(todo), CHUNK)
+    for start in progress_bar(chunks, desc="straightening", unit="chunk", disable=not (progress and todo)):
         rows = _straighten_chunk(faces, todo[start:start + CHUNK], hourglass, folder)
         _append_rows(folder / "photos.csv", rows)
     if todo:
@@ -52,6 +53,9 @@ def build_aligned_set(faces, hourglass, folder, maker, progress=True):
 
 def load_aligned_set(folder):
     """The FaceSet of straight faces in a folder that build_aligned_set made."""
+    rows = read_rows(folder)
+    if all(row["skipped"] for row in rows):
+        raise ValueError(f"No face was found in any of the {len(rows)} photos; {folder / 'skipped.csv'} says why.")
     faces = folder_of_people(folder, name=folder.name)
     return faces.subset([f.parent.name != "debug" for f in faces.files])
 

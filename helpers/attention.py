@@ -70,6 +70,8 @@ def class_token_attention(vit, faces, attn_mask=None):
 
     vit: a timm VisionTransformer.  faces: what the vit itself takes, floats (N, 3, H, W).
     """
+    device = next(vit.parameters()).device
+    faces, attn_mask = faces.to(device), None if attn_mask is None else attn_mask.to(device)
     seen = {}
     block = vit.blocks[-1].attn
     handle = block.register_forward_pre_hook(lambda module, inputs: seen.update(x=inputs[0]))
@@ -80,5 +82,5 @@ def class_token_attention(vit, faces, attn_mask=None):
     queries, keys = block.q_norm(queries), block.k_norm(keys)
     scores = (queries[:, :, :1] * block.scale) @ keys.mT
     if attn_mask is not None:
-        scores = scores.masked_fill(~attn_mask[:, :, :1].to(scores.device), -torch.inf)
-    return scores.softmax(-1).mean(1)[:, 0, 1:]
+        scores = scores.masked_fill(~attn_mask[:, :, :1], -torch.inf)
+    return scores.softmax(-1).mean(1)[:, 0, 1:].cpu()

@@ -48,7 +48,7 @@ def load_model(kind, path, device="cpu"):
         model.load_state_dict(load_file(path))
     except Exception as error:
         raise ValueError(f"{path} is no {kind.__name__} that this course saved, or it is cut short "
-                         f"({type(error).__name__}); delete it and run the notebook that makes it.") from error
+                         f"({type(error).__name__}); delete it and run the notebook that makes it.") from None
     return model.to(device).eval()
 
 
@@ -128,15 +128,16 @@ def recognition_data(settings):
 def new_encoder(settings):
     """The encoder that the settings name, with the first weights that the seed gives."""
     torch.manual_seed(settings.seed)
-    return Encoder(settings.encoder, settings.embedding, settings.encoder_size)
+    return Encoder(settings.encoder, settings.embedding, settings.encoder_size).to(settings.torch_device)
 
 
 def new_vit(settings):
     """The vision transformer that the settings name: with weights from the hub, or small and untrained."""
     if settings.vit_pretrained:
-        return Encoder(settings.vit, None, 224, pretrained=True)
+        return Encoder(settings.vit, None, 224, pretrained=True).to(settings.torch_device)
     torch.manual_seed(settings.seed)
-    return Encoder(settings.vit, None, 112, img_size=112, patch_size=8, depth=6, embed_dim=128, num_heads=4)
+    small = {"img_size": 112, "patch_size": 14, "depth": 4, "embed_dim": 128, "num_heads": 4, "patch_drop_rate": 0.3}
+    return Encoder(settings.vit, None, 112, **small).to(settings.torch_device)
 
 
 def train_recogniser(name, loss, data, settings, encoder=None, **options):
@@ -147,8 +148,9 @@ def train_recogniser(name, loss, data, settings, encoder=None, **options):
     encoder = encoder or new_encoder(settings)
     recipe = dict(epochs=settings.epochs, batch_size=settings.batch_size, lr=1e-3, augment=Jitter(),
                   seed=settings.seed)
+    loss.to(settings.torch_device)
     run = fit(encoder, loss, data.train, data.train_people, settings.run_dir / name, **recipe | options)
-    return encoder.to(settings.torch_device), run
+    return encoder, run
 
 
 def figures(encoder, data, loss=None):
@@ -164,6 +166,18 @@ def figures(encoder, data, loss=None):
     if hasattr(loss, "logits"):
         result["accuracy"] = classifier_accuracy(encoder, loss, data.test, data.test_people)
     return result
+
+
+def comparison(runs):
+    """The saved figures of runs as rows of a table, best identification rate first."""
+    rows = []
+    for run in sorted(runs, key=lambda run: -run.results["tpr"]):
+        r = run.results
+        rows.append({"loss": r["label"], "accuracy": r.get("accuracy", ""), "kNN accuracy": r["knn_accuracy"],
+                     f"TPR at FPR {FPR}": r["tpr"], "95 % interval": f"{r['tpr_low']:.2f} to {r['tpr_high']:.2f}",
+                     "Recall@1": r["recall@1"], "R-Precision": r["r_precision"], "MAP@R": r["map@r"],
+                     "seconds": round(run.seconds), "run": run.folder.name, "settings": run.settings["loss"]})
+    return rows
 
 
 @torch.inference_mode()

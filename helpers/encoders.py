@@ -37,7 +37,7 @@ class Encoder(nn.Module):
         x = faces.float() / 127.5 - 1
         if x.shape[-1] != self.size:
             x = F.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True)
-        return x
+        return x.contiguous(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
 
     def forward(self, faces, attn_mask=None):
         hidden = {} if attn_mask is None else {"attn_mask": attn_mask}

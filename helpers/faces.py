@@ -41,7 +41,7 @@ def read_photo(path):
         raise
     except Exception as error:  # Pillow raises many kinds, for truncated and hostile files
         raise PhotoError(f"{path}: not a picture that can be read ({type(error).__name__}); "
-                         "save it again as JPEG or PNG, or take it out.") from error
+                         "save it again as JPEG or PNG, or take it out.") from None
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 
@@ -162,7 +162,7 @@ def lfw(data_dir="data"):
             pass  # no one has so many photos: the files are there, and no array of them was wanted
         except OSError as error:
             raise FileNotFoundError(f"LFW can't be fetched here ({error}); unpack lfw.tgz by hand so that "
-                                    f"{folder / 'Aaron_Eckhart'} exists.") from error
+                                    f"{folder / 'Aaron_Eckhart'} exists.") from None
         folder = Path(get_data_home()) / "lfw_home" / "lfw"
     return folder_of_people(folder, name="lfw")
 
@@ -181,7 +181,7 @@ def celeba(data_dir="data"):
             torchvision.datasets.CelebA(data_dir, split="all", target_type=["identity", "landmarks"], download=True)
         except Exception as error:  # Google Drive answers in many ways when its quota is used up
             raise FileNotFoundError(f"CelebA can't be downloaded here ({error}). Get {', '.join(needed)} from "
-                                    f"mmlab.ie.cuhk.edu.hk/projects/CelebA.html and place them in {folder}.") from error
+                                    f"mmlab.ie.cuhk.edu.hk/projects/CelebA.html and place them in {folder}.") from None
     with open(folder / "identity_CelebA.txt") as file:
         person_of = dict(line.split() for line in file if line.strip())
     with open(folder / "list_landmarks_align_celeba.txt") as file:

@@ -54,8 +54,8 @@ class Gallery:
         try:
             with safe_open(path, "np") as file:
                 embeddings, labels = file.get_tensor("embeddings"), file.metadata()
-        except SafetensorError as error:
-            raise ValueError(f"{path} is no gallery, or it is cut short; enrol the photos again.") from error
+        except SafetensorError:
+            raise ValueError(f"{path} is no gallery, or it is cut short; enrol the photos again.") from None
         gallery = cls(embeddings.shape[1])
         gallery.add(embeddings, json.loads(labels["people"]), json.loads(labels["sources"]))
         return gallery

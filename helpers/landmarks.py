@@ -108,7 +108,7 @@ class StackedHourglass(nn.Module):
         x = crops.float() / 127.5 - 1
         if x.shape[-1] != CROP:
             x = F.interpolate(x, (CROP, CROP), mode="bilinear", antialias=True)
-        x, heatmaps = self.stem(x), []
+        x, heatmaps = self.stem(x.contiguous(memory_format=torch.channels_last)), []  # faster, on CPUs and GPUs
         for i, (hourglass, head) in enumerate(zip(self.hourglasses, self.heads)):
             features = hourglass(x)
             heatmaps.append(head(features))
@@ -139,15 +139,8 @@ class HeatmapLoss(nn.Module):
         return f"sigma={self.sigma}"
 
 
-def mirror(crops, points):
-    """Mirror crops (N, 3, H, W) and their points (N, 5, 2), which change sides."""
-    flipped = points[:, MIRRORED].clone()
-    flipped[..., 0] = crops.shape[-1] - 1 - flipped[..., 0]
-    return crops.flip(-1), flipped
-
-
 @torch.inference_mode()
-def predict_points(model, crops, batch_size=64):
+def predict_points(model, crops, batch_size=16):
     """Points (N, 5, 2) in pixels of the given uint8 crops (N, 3, S, S), and the peaks (N, 5), on the CPU."""
     model.eval()
     device = next(model.parameters()).device

@@ -28,6 +28,16 @@ def read_folder(folder):
     return photos, names, skipped
 
 
+def largest_faces(found, names):
+    """The largest face of each photo that has one; prints the names of those that have none."""
+    missing = [name for name, faces in zip(names, found) if not faces]
+    if missing:
+        print("No face was found in:", ", ".join(missing))
+    if len(missing) == len(names):
+        raise ValueError("No photo shows a face that the detector finds: use photos with faces of 20 pixels or more.")
+    return [faces[0] for faces in found if faces]
+
+
 @dataclass
 class Face:
     """One face of one photo: which photo (its number), box (4,) and points (5, 2) in pixels of the photo, the

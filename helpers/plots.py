@@ -1,7 +1,10 @@
 """Every figure of the course. Each function draws one, shows it by returning its matplotlib Figure, and keeps no state."""
+import html
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from IPython.display import HTML
 from matplotlib.lines import Line2D
 
 GREEN, RED, BLUE, GREY = "#2a9d3a", "#d1343b", "#2867b2", "#8a8a8a"
@@ -159,8 +162,9 @@ def neighbours(queries, found, right, titles=None, title=None, side=1.3):
 def similarity_matrix(similarity, faces, names, title=None, threshold=None):
     """A square of similarities (N, N) with the faces along both sides; cells above the threshold are framed."""
     n = len(names)
-    figure, axes = plt.subplots(n + 1, n + 1, figsize=(0.62 * (n + 1) + 1, 0.62 * (n + 1) + 0.6),
-                                gridspec_kw={"wspace": 0.04, "hspace": 0.04})
+    width, height = 0.6 * (n + 1) + 0.8, 0.6 * (n + 1) + 0.5
+    figure, axes = plt.subplots(n + 1, n + 1, figsize=(width, height), gridspec_kw={
+        "wspace": 0.04, "hspace": 0.04, "left": 0.8 / width, "right": 0.99, "bottom": 0.01, "top": 1 - 0.45 / height})
     axes[0, 0].axis("off")
     colours = plt.get_cmap("viridis")
     for i in range(n):
@@ -188,6 +192,18 @@ def over_faces(faces, maps, titles=None, title=None, columns=8, cmap="inferno", 
         height, width = face.shape[-2:]
         axis.imshow(np.asarray(values, float), cmap=cmap, alpha=alpha, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
     return _done(figure, title)
+
+
+def table(rows):
+    """A list of dicts as an HTML table, numbers with three digits; what a row lacks stays empty."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+
+    def cell(value):
+        return f"{value:.3f}" if isinstance(value, float) else html.escape(str(value))
+
+    head = "".join(f"<th>{html.escape(key)}</th>" for key in columns)
+    body = "".join("<tr>" + "".join(f"<td>{cell(row.get(key, ''))}</td>" for key in columns) + "</tr>" for row in rows)
+    return HTML(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
 
 def stations(photo, face, title=None):

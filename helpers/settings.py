@@ -25,18 +25,18 @@ class Settings:
     channels: int = 32
     stacks: int = 1
     sigma: float = 2.0
-    landmark_epochs: int = 24
+    landmark_epochs: int = 40
     # notebooks 2 and 3: the recogniser
     encoder: str = "resnet10_small"
     encoder_size: int = 64  # side of the face that the encoder sees, pixels
     embedding: int = 128
-    batch_size: int = 32
-    epochs: int = 80
-    # notebook 4: the transformer; patches of 8 on 112 pixels, or vit_base_patch16_224 with weights from the hub
+    batch_size: int = 16
+    epochs: int = 60
+    # notebook 4: the transformer, small with patches of 14 on 112 pixels, or as its name says with weights from the hub
     vit: str = "vit_tiny_patch16_224"
     vit_pretrained: bool = False
     vit_blocks: int = 3  # how many last blocks are fine-tuned
-    vit_epochs: int = 30
+    vit_epochs: int = 90
 
     @property
     def run_dir(self):

@@ -16,10 +16,10 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from safetensors.torch import load_file, save_file
 from torch import nn
-from tqdm import tqdm
 
 from .batches import shuffled
 from .files import write_atomically, write_text
+from .progress import progress_bar
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW,
               "sgd": lambda groups, **kw: torch.optim.SGD(groups, momentum=0.9, nesterov=True, **kw)}
@@ -28,7 +28,7 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW,
 def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimizer="adamw", lr=1e-3,
         weight_decay=0.05, schedule="onecycle", clip=5.0, batches=None, augment=None, evaluate=None, seed=0,
         precision=None, progress=True):
-    """Train `model` in place; return its Run. A run already finished is loaded, one that was stopped goes on.
+    """Train `model` in place, on the device it is on; return its Run. A finished run is loaded, a stopped one goes on.
 
     images: uint8 (N, 3, H, W), in memory or memory-mapped; whole batches are indexed and moved as bytes.
     targets: (N, ...): people or points.  loss(model(images), targets) -> scalar, dict of numbers to log.
@@ -41,7 +41,7 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
     batches = batches or shuffled(len(images), batch_size)
     hyper = dict(epochs=epochs, batch_size=batch_size, optimizer=optimizer, lr=lr, weight_decay=weight_decay,
                  schedule=schedule, clip=clip, seed=seed, loss=repr(loss), batches=repr(batches), augment=repr(augment))
-    run = Run(f"{folder}-{fingerprint(hyper, model, images, targets)}")
+    run = Run(f"{folder}-{fingerprint(hyper, model, loss, images, targets)}")
     if run.finished:
         run.load_into(model, loss)
         return run
@@ -55,15 +55,16 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
 
 def _train(run, model, loss, images, targets, batches, augment, evaluate, precision, progress, *,
            epochs, optimizer, lr, weight_decay, schedule, clip, seed):
-    accelerator = Accelerator(mixed_precision=precision or best_precision())
+    device = next(model.parameters()).device.type
+    accelerator = Accelerator(mixed_precision=precision or best_precision(device), cpu=device == "cpu")
     both = nn.ModuleDict({"model": model, "loss": loss})
     optimiser = OPTIMIZERS[optimizer](parameter_groups(both, weight_decay), lr=lr)
     steps = len(batches(0, seed))
     scheduler = make_schedule(schedule, optimiser, lr, epochs, steps)
     step_module, optimiser = accelerator.prepare(_Step(model, loss), optimiser)
     first = run.resume(both, optimiser, scheduler)
-    bar = tqdm(total=epochs * steps, initial=first * steps, disable=not (progress and accelerator.is_main_process),
-               desc=run.folder.name, mininterval=1)
+    bar = progress_bar(total=epochs * steps, initial=first * steps, desc=run.folder.name,
+                       disable=not (progress and accelerator.is_main_process))
     rank, world = accelerator.process_index, accelerator.num_processes
     for epoch in range(first, epochs):
         started, sums, seen = time.perf_counter(), {}, 0
@@ -183,12 +184,12 @@ def saved_runs(folder):
     return sorted(runs, key=lambda run: (run.folder / "model.safetensors").stat().st_mtime)
 
 
-def best_precision():
+def best_precision(device):
     """bf16 where the hardware multiplies in it; float32 elsewhere, since emulated bf16 is ten times slower."""
-    if torch.cuda.is_available():
+    if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     fast = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)() or getattr(torch.cpu, "_is_amx_tile_supported", bool)()
-    return "bf16" if fast and not torch.backends.mps.is_available() else "no"
+    return "bf16" if device == "cpu" and fast else "no"
 
 
 def pick(source, index, device):
@@ -215,10 +216,10 @@ def make_schedule(name, optimiser, lr, epochs, steps):
     return makers[name]()
 
 
-def fingerprint(hyper, model, images, targets):
-    """Six letters that stand for the settings, the model, its first weights and the data."""
+def fingerprint(hyper, model, loss, images, targets):
+    """Six letters that stand for the settings, the model, the first weights and the data."""
     state = hashlib.sha256(json.dumps(hyper, sort_keys=True).encode() + repr(model).encode())
-    for tensor in model.state_dict().values():
+    for tensor in [*model.state_dict().values(), *loss.state_dict().values()]:
         state.update(str(zlib.crc32(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())).encode())
     stride = max(1, len(images) // 500)
     for source in (images[::stride], targets):

@@ -74,3 +74,10 @@ def test_another_maker_starts_afresh(tmp_path, photos):
     (tmp_path / "set" / "person 0" / "stale.jpg").write_bytes(b"")
     assert len(build_aligned_set(photos, None, tmp_path / "set", "another", progress=False)) == 6
     assert np.all([row["photo"] != "stale" for row in read_rows(tmp_path / "set")])
+
+
+def test_photos_without_any_face_end_in_a_sentence(tmp_path):
+    (tmp_path / "photos" / "wall").mkdir(parents=True)
+    Image.new("RGB", (120, 90), "grey").save(tmp_path / "photos" / "wall" / "1.png")
+    with pytest.raises(ValueError, match="No face was found in any of the 1 photos"):
+        build_aligned_set(folder_of_people(tmp_path / "photos"), None, tmp_path / "set", "MTCNN", progress=False)

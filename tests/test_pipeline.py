@@ -7,7 +7,7 @@ from skimage.data import astronaut
 
 from helpers.detection import detect
 from helpers.encoders import Encoder
-from helpers.pipeline import FacePipeline, read_folder
+from helpers.pipeline import FacePipeline, largest_faces, read_folder
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +65,11 @@ def test_a_folder_is_read_by_name_and_bad_files_are_told(tmp_path, some_orl):
 def test_an_empty_folder_says_what_belongs_in_it(tmp_path):
     with pytest.raises(ValueError, match="ada_1.jpg"):
         read_folder(tmp_path)
+
+
+def test_photos_without_faces_are_named(pipeline, some_orl, capsys):
+    wall = torch.full((3, 100, 100), 90, dtype=torch.uint8)
+    assert len(largest_faces(pipeline([wall, some_orl.photo(0)]), ["wall", "ada"])) == 1
+    assert "wall" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="No photo shows a face"):
+        largest_faces([[], []], ["wall", "floor"])

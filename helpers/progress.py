@@ -1,0 +1,27 @@
+"""Progress bars. In a notebook a bar is one output, updated in place, so that a saved notebook keeps its last state alone."""
+from IPython import get_ipython
+from IPython.display import display
+from tqdm import tqdm
+
+
+class _OneOutput:
+    """A file for tqdm to write to that shows only the last line written."""
+
+    def __init__(self):
+        self.handle = None
+
+    def write(self, text):
+        line = {"text/plain": text.strip("\r\n ")}
+        if self.handle is not None and line["text/plain"]:
+            self.handle.update(line, raw=True)
+        elif line["text/plain"]:
+            self.handle = display(line, raw=True, display_id=True)
+
+    def flush(self):
+        pass
+
+
+def progress_bar(items=None, **options):
+    """A tqdm bar with tqdm's own options, over items or with a total, fit for notebooks and for terminals."""
+    in_notebook = type(get_ipython()).__name__ == "ZMQInteractiveShell"
+    return tqdm(items, mininterval=1, ncols=110, file=_OneOutput() if in_notebook else None, **options)
