@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw
 
 from .alignment import align_faces
 from .detection import detect
-from .faces import PhotoError, folder_of_people
-from .files import write_atomically, write_text
+from .faces import folder_of_people
+from .files import to_csv, write_atomically, write_text
 from .landmarks import POINT_NAMES
 from .progress import progress_bar
 
@@ -25,14 +25,14 @@ COLUMNS = ["photo", "skipped", "residual", *BOX, *POINTS]
 CHUNK = 128  # photos between two writes
 
 
-def build_aligned_set(faces, hourglass, folder, maker, progress=True):
+def build_aligned_set(faces, hourglass, folder, maker, device="cpu", progress=True):
     """Straighten every photo of a FaceSet into `folder`; return the FaceSet of straight faces.
 
     maker: a line that names what found the points. The same maker twice does nothing the second time, and goes on
     where it was stopped; another maker starts the folder afresh. Of several faces in a photo the largest is taken.
     hourglass: a StackedHourglass, or None to take MTCNN's own points.
     """
-    maker_file = folder / "maker.txt"
+    maker_file, sheet = folder / "maker.txt", folder / "debug" / "points.jpg"
     if folder.exists() and (not maker_file.exists() or maker_file.read_text() != maker):
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,23 +41,21 @@ def build_aligned_set(faces, hourglass, folder, maker, progress=True):
     todo = [i for i in range(len(faces)) if faces.key(i) not in done]
     chunks = range(0, len(todo), CHUNK)
     for start in progress_bar(chunks, desc="straightening", unit="chunk", disable=not (progress and todo)):
-        rows = _straighten_chunk(faces, todo[start:start + CHUNK], hourglass, folder)
-        _append_rows(folder / "photos.csv", rows)
-    if todo:
-        _write_debug_sheet(faces, folder)
-        with open(folder / "skipped.csv", "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("photo", "why"), *((row["photo"], row["skipped"])
-                                                           for row in read_rows(folder) if row["skipped"])])
-    return load_aligned_set(folder)
+        _append_rows(folder / "photos.csv", _straighten(faces, todo[start:start + CHUNK], hourglass, folder, device))
+    if todo or not sheet.exists():
+        skipped = [(row["photo"], row["skipped"]) for row in read_rows(folder) if row["skipped"]]
+        write_text(folder / "skipped.csv", to_csv([("photo", "why"), *skipped]))
+        _write_debug_sheet(faces, sheet)
+    return load_aligned_set(folder, {faces.key(i) for i in range(len(faces))})
 
 
-def load_aligned_set(folder):
-    """The FaceSet of straight faces in a folder that build_aligned_set made."""
+def load_aligned_set(folder, keys):
+    """The FaceSet of straight faces in a folder that build_aligned_set made, as far as their keys are asked for."""
     rows = read_rows(folder)
     if all(row["skipped"] for row in rows):
         raise ValueError(f"No face was found in any of the {len(rows)} photos; {folder / 'skipped.csv'} says why.")
     faces = folder_of_people(folder, name=folder.name)
-    return faces.subset([f.parent.name != "debug" for f in faces.files])
+    return faces.subset([faces.key(i) in keys for i in range(len(faces))])
 
 
 def read_images(faces):
@@ -74,15 +72,10 @@ def read_rows(folder):
         return [row for row in csv.DictReader(file) if row[COLUMNS[-1]] is not None]
 
 
-def _straighten_chunk(faces, index, hourglass, folder):
-    rows, photos, kept = {}, [], []
-    for i in index:
-        try:
-            photos.append(faces.photo(i))
-            kept.append(i)
-        except PhotoError as error:
-            rows[i] = {"photo": faces.key(i), "skipped": str(error)}
-    found = detect(photos)
+def _straighten(faces, index, hourglass, folder, device):
+    photos, kept, bad = faces.read(index)
+    rows = {i: {"photo": faces.key(i), "skipped": why} for i, why in bad.items()}
+    found = detect(photos, device)
     for i, detections in zip(kept, found):
         if not len(detections):
             rows[i] = {"photo": faces.key(i), "skipped": "MTCNN sees no face"}
@@ -90,7 +83,7 @@ def _straighten_chunk(faces, index, hourglass, folder):
     if good:
         boxes = np.stack([found[k].boxes[0] for k in good])
         rough = torch.from_numpy(np.stack([found[k].points[0] for k in good]))
-        straight, points, residual = align_faces([photos[k] for k in good], boxes, hourglass, rough)
+        straight, points, residual = align_faces([photos[k] for k in good], boxes, rough, hourglass)
         for k, box, face, five, rest in zip(good, boxes, straight, points, residual):
             key = faces.key(kept[k])
             (folder / key).parent.mkdir(exist_ok=True)
@@ -103,7 +96,8 @@ def _straighten_chunk(faces, index, hourglass, folder):
 def _append_rows(path, rows):
     whole = path.read_bytes() if path.exists() else b""
     if whole and not whole.endswith(b"\n"):  # a kill cut the last line short
-        path.write_bytes(whole[:whole.rfind(b"\n") + 1])
+        whole = whole[:whole.rfind(b"\n") + 1]
+        path.write_bytes(whole)
     with open(path, "a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="")
         if not whole:
@@ -111,11 +105,13 @@ def _append_rows(path, rows):
         writer.writerows(rows)
 
 
-def _write_debug_sheet(faces, folder, columns=10, rows=8, side=160):
+def _write_debug_sheet(faces, path, columns=10, rows=8, side=160):
     """One picture of the first photos of many people, with box and points drawn on the original photo."""
-    row_of = {row["photo"]: row for row in read_rows(folder) if not row["skipped"]}
+    row_of = {row["photo"]: row for row in read_rows(path.parents[1]) if not row["skipped"]}
     _, first = np.unique(faces.people, return_index=True)
     chosen = [i for k in range(2) for i in first + k if i < len(faces) and faces.key(i) in row_of][:columns * rows]
+    if not chosen:
+        return
     sheet = Image.new("RGB", (columns * side, -(-len(chosen) // columns) * side))
     for place, i in enumerate(chosen):
         picture = Image.fromarray(faces.photo(i).permute(1, 2, 0).numpy())
@@ -126,8 +122,8 @@ def _write_debug_sheet(faces, folder, columns=10, rows=8, side=160):
         for x, y in np.array([row[column] for column in POINTS], float).reshape(5, 2) * scale:
             draw.ellipse([x - 2, y - 2, x + 2, y + 2], fill=(255, 60, 60))
         sheet.paste(picture, (place % columns * side, place // columns * side))
-    (folder / "debug").mkdir(exist_ok=True)
-    save_jpeg(sheet, folder / "debug" / "points.jpg")
+    path.parent.mkdir(exist_ok=True)
+    save_jpeg(sheet, path)
 
 
 def save_jpeg(picture, path):

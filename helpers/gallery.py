@@ -1,5 +1,6 @@
 """Known faces: embeddings with their people, in a faiss index and in one file on disk."""
 import json
+import sys
 
 import faiss
 import numpy as np
@@ -7,6 +8,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from .files import write_atomically
+
+if sys.platform == "darwin":
+    faiss.omp_set_num_threads(1)  # torch and faiss each bring an OpenMP there, and two of them crash
 
 
 class Gallery:
@@ -44,7 +48,7 @@ class Gallery:
 
     def save(self, path):
         """Write everything into one safetensors file, whole or not at all."""
-        embeddings = self.index.reconstruct_n(0, len(self)) if len(self) else np.zeros((0, self.index.d), np.float32)
+        embeddings = np.asarray(self.index.reconstruct_n(0, len(self)), np.float32).reshape(len(self), self.index.d)
         labels = {"people": json.dumps([str(p) for p in self.people]), "sources": json.dumps(self.sources)}
         write_atomically(path, lambda part: save_file({"embeddings": embeddings}, part, metadata=labels))
 

@@ -95,7 +95,7 @@ class StackedHourglass(nn.Module):
     def __init__(self, channels=64, stacks=1, depth=4):
         super().__init__()
         self.settings = {"channels": channels, "stacks": stacks, "depth": depth}
-        self.stem = nn.Sequential(nn.Conv2d(3, channels // 2, 5, stride=2, padding=2), nn.BatchNorm2d(channels // 2),
+        self.stem = nn.Sequential(nn.Conv2d(1, channels // 2, 5, stride=2, padding=2), nn.BatchNorm2d(channels // 2),
                                   nn.ReLU(), Residual(channels // 2, channels))
         self.hourglasses = nn.ModuleList(
             nn.Sequential(Hourglass(depth, channels), Residual(channels, channels), nn.BatchNorm2d(channels), nn.ReLU())
@@ -104,11 +104,16 @@ class StackedHourglass(nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(channels, 5, 1) for _ in range(stacks))
         self.remember = nn.ModuleList(nn.Conv2d(channels + 5, channels, 1) for _ in range(stacks - 1))
 
-    def forward(self, crops):
-        x = crops.float() / 127.5 - 1
+    def prepare(self, crops):
+        """What the network itself takes: (N, 1, 128, 128) of brightness, -1 to 1. So colour and grey photos are alike."""
+        red, green, blue = (crops[:, i:i + 1].float() for i in range(3))
+        x = (0.299 * red + 0.587 * green + 0.114 * blue) / 127.5 - 1
         if x.shape[-1] != CROP:
             x = F.interpolate(x, (CROP, CROP), mode="bilinear", antialias=True)
-        x, heatmaps = self.stem(x.contiguous(memory_format=torch.channels_last)), []  # faster, on CPUs and GPUs
+        return x.contiguous(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
+
+    def forward(self, crops):
+        x, heatmaps = self.stem(self.prepare(crops)), []
         for i, (hourglass, head) in enumerate(zip(self.hourglasses, self.heads)):
             features = hourglass(x)
             heatmaps.append(head(features))

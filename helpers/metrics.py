@@ -31,6 +31,8 @@ def identification_rate(similarity, same, fpr, weights=None):
     weights: how often each pair counts, for resampling.
     """
     similarity, same = np.asarray(similarity), np.asarray(same)
+    if same.all() or not same.any():
+        raise ValueError("The identification rate needs two people or more, and two photos or more of one of them.")
     weights = np.ones(len(same)) if weights is None else weights
     negatives, negative_weights = similarity[~same], weights[~same]
     order = np.argsort(-negatives)

@@ -55,20 +55,20 @@ class Face:
 class FacePipeline:
     """Photos in, faces with embeddings out: detection, points, alignment, embedding, all in batches."""
 
-    def __init__(self, hourglass, encoder, min_score=0.9):
-        self.hourglass, self.encoder, self.min_score = hourglass, encoder, min_score
+    def __init__(self, hourglass, encoder):
+        self.hourglass, self.encoder = hourglass, encoder
 
     def __call__(self, photos):
         """A list of uint8 (3, H, W) photos -> a list of lists of Face, largest face first; an empty one for none."""
         device = next(self.encoder.parameters()).device
         found = detect(photos, device)
-        where = [(i, k) for i, d in enumerate(found) for k in range(len(d)) if d.scores[k] >= self.min_score]
+        where = [(i, k) for i, d in enumerate(found) for k in range(len(d))]
         result = [[] for _ in photos]
         if not where:
             return result
         boxes = np.stack([found[i].boxes[k] for i, k in where])
         rough = torch.from_numpy(np.stack([found[i].points[k] for i, k in where]))
-        faces, points, residual = align_faces([photos[i] for i, _ in where], boxes, self.hourglass, rough)
+        faces, points, residual = align_faces([photos[i] for i, _ in where], boxes, rough, self.hourglass)
         embeddings = embed(self.encoder, faces)
         for row, (i, k) in enumerate(where):
             result[i].append(Face(i, boxes[row], float(found[i].scores[k]), points[row].numpy(),

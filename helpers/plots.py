@@ -162,6 +162,11 @@ def neighbours(queries, found, right, titles=None, title=None, side=1.3):
 def similarity_matrix(similarity, faces, names, title=None, threshold=None):
     """A square of similarities (N, N) with the faces along both sides; cells above the threshold are framed."""
     n = len(names)
+    if n > 30:  # too many to draw each face
+        figure, axis = plt.subplots(figsize=(9, 8))
+        figure.colorbar(axis.imshow(similarity, cmap="viridis", vmin=0, vmax=1), label="cosine similarity")
+        axis.grid(False)
+        return _done(figure, title)
     width, height = 0.6 * (n + 1) + 0.8, 0.6 * (n + 1) + 0.5
     figure, axes = plt.subplots(n + 1, n + 1, figsize=(width, height), gridspec_kw={
         "wspace": 0.04, "hspace": 0.04, "left": 0.8 / width, "right": 0.99, "bottom": 0.01, "top": 1 - 0.45 / height})

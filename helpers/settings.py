@@ -3,6 +3,7 @@
     FACES_DATASET=lfw FACES_EPOCHS=5 jupyter lab
 """
 import os
+import zlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -39,19 +40,31 @@ class Settings:
     vit_epochs: int = 90
 
     @property
+    def dataset_name(self):
+        """The dataset's name as part of file names; paths that end alike stay apart."""
+        if self.dataset in DATASETS:
+            return self.dataset
+        path = Path(self.dataset).resolve()
+        return f"{path.name}-{zlib.crc32(str(path).encode()):08x}"
+
+    @property
     def run_dir(self):
-        """Where the runs on this dataset are kept."""
-        return Path(self.runs_dir) / Path(self.dataset).name
+        """Where runs are kept: one folder for each choice of the people trained on, so that no stranger leaks in."""
+        roles = f"{self.people}_{self.query_people}_{self.distractor_people}_seed{self.seed}"
+        return Path(self.runs_dir) / f"{self.dataset_name}_{roles}"
 
     @property
     def torch_device(self):
         """The device that `auto` stands for: CUDA, else Apple's MPS, else the CPU."""
         if self.device != "auto":
+            if self.device.startswith("cuda") and not torch.cuda.is_available():
+                raise ValueError(f"FACES_DEVICE is '{self.device}', but torch sees no CUDA GPU here; leave it at auto.")
             return torch.device(self.device)
         return torch.device("cuda" if torch.cuda.is_available() else
                             "mps" if torch.backends.mps.is_available() else "cpu")
 
 
+DATASETS = ("orl", "lfw", "celeba")
 # what differs from the defaults on the larger datasets, which are meant for a GPU
 LARGE = dict(epochs=40, channels=64, encoder="resnet34", encoder_size=112, embedding=512, batch_size=128,
              vit="vit_base_patch16_224.augreg_in21k_ft_in1k", vit_pretrained=True, vit_epochs=3)
@@ -70,8 +83,13 @@ def load_settings(environment=os.environ):
                 raise ValueError(f"There is no setting {variable}: choose one of "
                                  f"{', '.join('FACES_' + n.upper() for n in known)}.")
             given[name] = _convert(variable, text, known[name])
-    preset = PRESETS.get(given.get("dataset", "orl"), {})
-    return replace(Settings(**preset), **given)
+    settings = replace(Settings(**PRESETS.get(given.get("dataset", "orl"), {})), **given)
+    for name, kind in known.items():
+        if kind in (int, float) and getattr(settings, name) < (0 if name in ("seed", "distractor_people") else 1e-9):
+            raise ValueError(f"FACES_{name.upper()} is {getattr(settings, name)}, which is too small.")
+    if settings.device.partition(":")[0] not in ("auto", "cpu", "cuda", "mps"):
+        raise ValueError(f"FACES_DEVICE is '{settings.device}': choose auto, cpu, cuda or mps.")
+    return settings
 
 
 def _convert(variable, text, kind):

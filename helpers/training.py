@@ -5,7 +5,6 @@ killed and resumed ends with the very same weights as one that was not.
 """
 import csv
 import hashlib
-import io
 import json
 import time
 import zlib
@@ -18,16 +17,24 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .batches import shuffled
-from .files import write_atomically, write_text
+from .files import to_csv, write_atomically, write_text
 from .progress import progress_bar
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW,
               "sgd": lambda groups, **kw: torch.optim.SGD(groups, momentum=0.9, nesterov=True, **kw)}
 
+_schedulers = torch.optim.lr_scheduler
+SCHEDULES = {  # name: (optimiser, lr, total steps, steps in an epoch) -> a torch scheduler, stepped after every batch
+    "onecycle": lambda o, lr, total, epoch: _schedulers.OneCycleLR(o, lr, total_steps=max(total + 1, 6), pct_start=0.2),
+    "cosine": lambda o, lr, total, epoch: _schedulers.CosineAnnealingLR(o, total),
+    "restarts": lambda o, lr, total, epoch: _schedulers.CosineAnnealingWarmRestarts(o, 3 * epoch, eta_min=lr / 10),
+    "constant": lambda o, lr, total, epoch: _schedulers.LambdaLR(o, lambda step: 1.0),
+}
+
 
 def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimizer="adamw", lr=1e-3,
         weight_decay=0.05, schedule="onecycle", clip=5.0, batches=None, augment=None, evaluate=None, seed=0,
-        precision=None, progress=True):
+        progress=True):
     """Train `model` in place, on the device it is on; return its Run. A finished run is loaded, a stopped one goes on.
 
     images: uint8 (N, 3, H, W), in memory or memory-mapped; whole batches are indexed and moved as bytes.
@@ -36,31 +43,36 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
     result, so that an edited setting starts a run of its own and an old one is never overwritten.
     schedule: onecycle, cosine, restarts or constant.  batches(epoch, seed) -> list of index tensors; default
     shuffled.  augment(images, targets) -> the same, on the device.  evaluate(model) -> dict, after each epoch.
-    precision: no, bf16 or fp16; default whatever is fastest here.
+    Precision is the fastest that the device has: bf16, fp16 or float32.
     """
     batches = batches or shuffled(len(images), batch_size)
-    hyper = dict(epochs=epochs, batch_size=batch_size, optimizer=optimizer, lr=lr, weight_decay=weight_decay,
+    for kind, name, known in (("optimizer", optimizer, OPTIMIZERS), ("schedule", schedule, SCHEDULES)):
+        if name not in known:
+            raise ValueError(f"There is no {kind} '{name}': choose {', '.join(known)}.")
+    described = str(getattr(model, "settings", type(model).__name__))
+    hyper = dict(model=described, epochs=epochs, batch_size=batch_size, optimizer=optimizer, lr=lr, weight_decay=weight_decay,
                  schedule=schedule, clip=clip, seed=seed, loss=repr(loss), batches=repr(batches), augment=repr(augment))
     run = Run(f"{folder}-{fingerprint(hyper, model, loss, images, targets)}")
     if run.finished:
         run.load_into(model, loss)
         return run
-    run.folder.mkdir(parents=True, exist_ok=True)
     run.settings = hyper
-    write_text(run.folder / "settings.json", json.dumps(hyper, indent=1))
-    _train(run, model, loss, images, targets, batches, augment, evaluate, precision, progress, **{
+    _train(run, model, loss, images, targets, batches, augment, evaluate, progress, **{
         k: hyper[k] for k in ("epochs", "optimizer", "lr", "weight_decay", "schedule", "clip", "seed")})
     return run
 
 
-def _train(run, model, loss, images, targets, batches, augment, evaluate, precision, progress, *,
+def _train(run, model, loss, images, targets, batches, augment, evaluate, progress, *,
            epochs, optimizer, lr, weight_decay, schedule, clip, seed):
     device = next(model.parameters()).device.type
-    accelerator = Accelerator(mixed_precision=precision or best_precision(device), cpu=device == "cpu")
+    accelerator = Accelerator(mixed_precision=best_precision(device), cpu=device == "cpu")
+    if accelerator.is_main_process:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        write_text(run.folder / "settings.json", json.dumps(run.settings, indent=1))
     both = nn.ModuleDict({"model": model, "loss": loss})
     optimiser = OPTIMIZERS[optimizer](parameter_groups(both, weight_decay), lr=lr)
     steps = len(batches(0, seed))
-    scheduler = make_schedule(schedule, optimiser, lr, epochs, steps)
+    scheduler = SCHEDULES[schedule](optimiser, lr, epochs * steps, steps)
     step_module, optimiser = accelerator.prepare(_Step(model, loss), optimiser)
     first = run.resume(both, optimiser, scheduler)
     bar = progress_bar(total=epochs * steps, initial=first * steps, desc=run.folder.name,
@@ -71,7 +83,7 @@ def _train(run, model, loss, images, targets, batches, augment, evaluate, precis
         both.train()
         for step, index in enumerate(batches(epoch, seed)):
             set_seed((seed * 1_000_003 + epoch * 10_007 + step) % 2**31 + rank)
-            index = index[rank::world]
+            index = index.tensor_split(world)[rank]  # in one piece, so that a person's K photos stay together
             batch, goal = (pick(source, index, accelerator.device) for source in (images, targets))
             if augment is not None:
                 with torch.no_grad():
@@ -127,10 +139,6 @@ class Run:
                 self.history = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
             self.seconds = self.settings.get("seconds", 0.0)
 
-    def curve(self, key):
-        """One column of the history, a number for each epoch."""
-        return [row[key] for row in self.history]
-
     def load_into(self, model, loss=None):
         """Put the trained weights into `model` (and the loss's own into `loss`)."""
         weights = load_file(self.folder / "model.safetensors")
@@ -162,11 +170,8 @@ class Run:
                  "history": self.history, "seconds": self.seconds}
         write_atomically(self.folder / "checkpoint.pt", lambda path: torch.save(state, path))
         keys = dict.fromkeys(key for row in self.history for key in row)
-        table = io.StringIO(newline="")
-        writer = csv.DictWriter(table, keys, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.history)
-        write_text(self.folder / "curves.csv", table.getvalue())
+        rows = [[row.get(key, "") for key in keys] for row in self.history]
+        write_text(self.folder / "curves.csv", to_csv([list(keys), *rows]))
 
     def finish(self, both):
         """Write the weights and drop the checkpoint, which nobody needs any more."""
@@ -202,18 +207,6 @@ def parameter_groups(module, weight_decay):
     free = [p for p in module.parameters() if p.requires_grad]
     return [{"params": [p for p in free if p.ndim > 1], "weight_decay": weight_decay},
             {"params": [p for p in free if p.ndim <= 1], "weight_decay": 0.0}]
-
-
-def make_schedule(name, optimiser, lr, epochs, steps):
-    """A torch scheduler, stepped after every batch."""
-    total, schedulers = max(epochs * steps, 1), torch.optim.lr_scheduler
-    makers = {"onecycle": lambda: schedulers.OneCycleLR(optimiser, lr, total_steps=total + 1, pct_start=0.2),
-              "cosine": lambda: schedulers.CosineAnnealingLR(optimiser, total),
-              "restarts": lambda: schedulers.CosineAnnealingWarmRestarts(optimiser, 3 * steps, eta_min=lr / 10),
-              "constant": lambda: schedulers.LambdaLR(optimiser, lambda step: 1.0)}
-    if name not in makers:
-        raise ValueError(f"There is no schedule '{name}': choose {', '.join(makers)}.")
-    return makers[name]()
 
 
 def fingerprint(hyper, model, loss, images, targets):

@@ -8,7 +8,21 @@ from skimage.data import astronaut
 from skimage.transform import AffineTransform, SimilarityTransform
 from skimage.transform import warp as skimage_warp
 
-from helpers.alignment import REFERENCE, compose, crop_heads, fit_similarity, head_boxes, invert, straighten, transform, warp
+from helpers.alignment import (
+    REFERENCE,
+    WORST_FIT,
+    align_faces,
+    compose,
+    crop_heads,
+    fit_similarity,
+    head_boxes,
+    invert,
+    straighten,
+    transform,
+    warp,
+)
+from helpers.detection import detect
+from helpers.landmarks import encode_heatmaps, to_heatmap_pixels
 
 
 def test_fit_agrees_with_scikit_image():
@@ -80,3 +94,25 @@ def test_straighten_lays_the_points_on_the_reference():
     crops = torch.randint(0, 256, (3, 3, 192, 192), dtype=torch.uint8)
     faces, residual = straighten(crops, REFERENCE[None].repeat(3, 1, 1) * 1.5 + 10)
     assert faces.shape == (3, 3, 112, 112) and faces.dtype == torch.uint8 and residual.max() < 1e-3
+
+
+class Scatterbrain(torch.nn.Module):
+    """An hourglass whose points lie anywhere: on one line, or on a face, as asked."""
+
+    def __init__(self, points):
+        super().__init__()
+        self.points, self.weight = points, torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, crops):
+        return encode_heatmaps(to_heatmap_pixels(self.points), 2.0)[None, None].expand(len(crops), -1, -1, -1, -1)
+
+
+@pytest.mark.parametrize("sane", [True, False])
+def test_the_detectors_points_stand_in_where_the_hourglass_is_lost(some_orl, sane):
+    photo = some_orl.photo(0)
+    [found] = detect([photo])
+    rough = torch.from_numpy(found.points[:1])
+    face = REFERENCE + 8 if sane else torch.tensor([[10.0, 10], [90, 12], [20, 100], [110, 50], [15, 15]])
+    _, points, residual = align_faces([photo], found.boxes[:1], rough, Scatterbrain(face))
+    assert ((points - rough).abs().max() < 0.1) == (not sane)
+    assert residual.item() < WORST_FIT

@@ -33,6 +33,26 @@ def test_a_notebook_run_alone_makes_a_small_version(small, capsys):
         assert len((small.run_dir / f"people_{name}.csv").read_text().splitlines()) == count + 1
 
 
+def test_the_recogniser_is_used_only_for_the_faces_it_was_trained_on(small, capsys):
+    data = course.recognition_data(small)
+    encoder = course.new_encoder(small)
+    course.save_model(encoder, course.recogniser_path(small), faces="another set")
+    course.recogniser(small, data)
+    assert "a small one is trained" in capsys.readouterr().out
+    course.save_model(encoder, course.recogniser_path(small), faces=course.aligned_folder(small).name)
+    course.recogniser(small, data)
+    assert capsys.readouterr().out == ""
+    course.recogniser_path(small).unlink()
+
+
+def test_the_same_hourglass_has_the_same_maker():
+    settings = Settings()
+    one, two = course.new_hourglass(settings), course.new_hourglass(settings)
+    assert course.maker_of(one) == course.maker_of(two) != course.maker_of(None)
+    two.heads[0].bias.data += 1
+    assert course.maker_of(one) != course.maker_of(two)
+
+
 def test_models_come_back_as_they_were_saved(tmp_path):
     example = torch.zeros(1, 3, 128, 128)
     for model in (Encoder("resnet10_small", 16, 32), StackedHourglass(16)):
@@ -50,8 +70,9 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
 def test_the_users_own_photos_come_first(small, tmp_path, monkeypatch, some_orl):
     monkeypatch.chdir(tmp_path)
     Path("test_images").mkdir()
-    samples = course.photo_folder(small, strangers=[])
-    assert samples.name == "sample_photos"
+    stranger = (small.run_dir / "people_query.csv").read_text().splitlines()[1].split(",")[0]
+    samples = course.photo_folder(small, strangers=[stranger])
+    assert sorted(path.name for path in samples.iterdir()) == [f"{stranger}_{k}.png" for k in (1, 2, 3)]
     (tmp_path / "test_images" / "ada_1.jpg").write_bytes(b"")
     assert course.photo_folder(small, strangers=[]) == Path("test_images")
 

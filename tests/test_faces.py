@@ -13,7 +13,7 @@ def test_orl_is_whole_and_upright():
     faces = load_faces("orl")
     assert len(faces) == 400 and len(faces.names) == 40
     assert np.bincount(faces.people).tolist() == [10] * 40
-    assert faces.names[:3] == ["s1", "s2", "s3"] and faces.key(9) == "s1/10"
+    assert faces.names[:3] == ["s1", "s2", "s3"] and faces.key(9) == "s1/10.pgm"
     assert faces.photo(0).shape == (3, 168, 168)
 
 

@@ -87,3 +87,10 @@ def test_knn_and_precision_on_cases_one_can_see():
     neighbours = np.array([[1, 1, 0], [2, 0, 2]])
     assert metrics.precision_at(2, neighbours, [1, 2]).tolist() == [1.0, 0.5]
     assert metrics.precision_by_chance([0, 0, 1, 1], [0, 1]) == 0.5
+
+
+def test_one_person_alone_has_no_identification_rate():
+    for people in (np.zeros(4), np.arange(4)):
+        similarity, same, _, _ = metrics.pairs(np.eye(4, dtype=np.float32), people)
+        with pytest.raises(ValueError, match="two people or more"):
+            metrics.identification_rate(similarity, same, 0.1)

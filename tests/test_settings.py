@@ -20,3 +20,17 @@ def test_a_dataset_brings_its_own_defaults_which_can_be_overridden():
 def test_wrong_settings_are_named(variable, text, words):
     with pytest.raises(ValueError, match=words):
         load_settings({variable: text})
+
+
+@pytest.mark.parametrize("variable,text,words", [("FACES_EPOCHS", "0", "too small"), ("FACES_PEOPLE", "-3", "too small"),
+                                                 ("FACES_DEVICE", "gpu", "choose auto, cpu, cuda or mps")])
+def test_impossible_values_are_named(variable, text, words):
+    with pytest.raises(ValueError, match=words):
+        load_settings({variable: text})
+
+
+def test_other_people_have_a_folder_of_their_own(tmp_path):
+    """Or a model trained on somebody could be asked about that very person as a stranger."""
+    variants = [{}, {"FACES_SEED": "1"}, {"FACES_PEOPLE": "20"}, {"FACES_DATASET": str(tmp_path / "a" / "orl")},
+                {"FACES_DATASET": str(tmp_path / "b" / "orl")}]
+    assert len({load_settings(variant).run_dir for variant in variants}) == len(variants)

@@ -64,13 +64,13 @@ def test_an_edited_setting_starts_a_run_of_its_own(tmp_path, random_faces):
 
 def test_figures_stay_with_their_run(tmp_path, random_faces):
     _, run = train(tmp_path, *random_faces, epochs=1)
-    run.save_results(label="one", tpr=0.5)
-    assert saved_runs(tmp_path)[0].results == {"label": "one", "tpr": 0.5}
+    run.save_results(tpr=0.5)
+    assert saved_runs(tmp_path)[0].results == {"tpr": 0.5}
 
 
 def test_training_lowers_the_loss_and_logs_each_epoch(tmp_path, random_faces):
     _, run = train(tmp_path, *random_faces, epochs=8, evaluate=lambda model: {"half": 0.5})
-    assert run.curve("loss")[-1] < run.curve("loss")[0] and run.curve("half") == [0.5] * 8
+    assert run.history[-1]["loss"] < run.history[0]["loss"] and all(row["half"] == 0.5 for row in run.history)
     assert {"accuracy", "spread", "photos_per_second"} <= set(run.history[0])
 
 
@@ -98,3 +98,15 @@ def test_batches_hold_p_people_with_k_photos():
 def test_unknown_schedules_are_refused(tmp_path, random_faces):
     with pytest.raises(ValueError, match="onecycle"):
         train(tmp_path, *random_faces, schedule="linear")
+    with pytest.raises(ValueError, match="adamw"):
+        train(tmp_path, *random_faces, optimizer="lion")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_encoders_size_belongs_to_the_fingerprint(tmp_path, random_faces):
+    folders = set()
+    for size in (32, 48):
+        torch.manual_seed(0)
+        encoder, loss = Encoder("resnet10_small", 16, size), MarginHead(16, 4)
+        folders.add(fit(encoder, loss, *random_faces, tmp_path / "run", epochs=1, progress=False).folder)
+    assert len(folders) == 2

@@ -1,0 +1,58 @@
+"""Which loss for the recogniser? Cross validation inside the people to train on; the strangers are never looked at.
+
+The people are dealt into folds; each fold is held out once while the recipe of notebooks 2 and 3 learns the others. This is
+how the recipe was chosen.
+"""
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from helpers import course, metrics
+from helpers.augment import Jitter
+from helpers.batches import people_by_photos
+from helpers.encoders import embed
+from helpers.losses import CrossEntropy, MarginHead, Mixture, TripletLoss
+from helpers.settings import load_settings
+from helpers.training import fit
+
+RECIPES = {
+    "cross entropy": lambda dim, people: CrossEntropy(dim, people),
+    "margin 0": lambda dim, people: MarginHead(dim, people, s=16, m=0.0),
+    "ArcFace": lambda dim, people: MarginHead(dim, people, s=16, m=0.3),
+    "triplet, semi-hard": lambda dim, people: TripletLoss(0.2, "semihard"),
+    "triplet + ArcFace": lambda dim, people: Mixture(1.0, TripletLoss(0.3, "hard"), 0.5, MarginHead(dim, people, s=16, m=0.3)),
+}
+
+
+def main(arguments):
+    """Train every recipe on every fold and print the identification rate of the people held out."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks recipes", description=__doc__)
+    parser.add_argument("--folds", type=int, default=4)
+    folds = parser.parse_args(arguments).folds
+    settings = load_settings()
+    data = course.recognition_data(settings)
+    faces, people = torch.cat([data.train, data.test]), torch.cat([data.train_people, data.test_people])
+    deal = np.array_split(np.random.default_rng(settings.seed).permutation(data.n_people), folds)
+    result = {}
+    for name, make_loss in RECIPES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            rates = [one_fold(make_loss, faces, people, torch.from_numpy(out), settings, Path(folder)) for out in deal]
+        result[name] = {"tpr": round(float(np.mean(rates)), 3), "folds": [round(rate, 3) for rate in rates]}
+        print(f"{name:20s} TPR at FPR {course.FPR}: {result[name]['tpr']:.3f}   folds {result[name]['folds']}", flush=True)
+    print(json.dumps(result))
+
+
+def one_fold(make_loss, faces, people, held_out, settings, folder):
+    """Train on everybody but the people held out; return their identification rate."""
+    out = torch.isin(people, held_out)
+    numbers = people[~out].unique(return_inverse=True)[1]
+    encoder, loss = course.new_encoder(settings), make_loss(settings.embedding, int(numbers.max()) + 1)
+    triplets = isinstance(loss, (TripletLoss, Mixture))
+    fit(encoder, loss, faces[~out], numbers, folder / "fold", epochs=settings.epochs, batch_size=settings.batch_size,
+        batches=people_by_photos(numbers) if triplets else None, augment=Jitter(), seed=settings.seed, progress=False)
+    similarity, same, _, _ = metrics.pairs(embed(encoder, faces[out]), people[out].numpy())
+    return float(metrics.identification_rate(similarity, same, course.FPR)[0])
