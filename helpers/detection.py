@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from facenet_pytorch import MTCNN
 
+MAX_BATCH_PIXELS = 2**24  # 16 photos of 1024x1024 in one batch: about 1 GB at work
+
 
 @dataclass
 class Detections:
@@ -43,8 +45,9 @@ def detect(photos, device="cpu", min_score=0.9, min_face=20, max_side=1024, batc
         groups[tuple(-(-max(round(s * scales[i]), 32) // 32) * 32 for s in (height, width))].append(i)
     found = [None] * len(photos)
     for size, members in groups.items():
-        for start in range(0, len(members), batch_size):
-            chunk = members[start:start + batch_size]
+        fits = max(1, min(batch_size, MAX_BATCH_PIXELS // (size[0] * size[1])))
+        for start in range(0, len(members), fits):
+            chunk = members[start:start + fits]
             batch = torch.zeros(len(chunk), *size, 3, dtype=torch.uint8)
             for row, i in enumerate(chunk):
                 small = _shrink(photos[i], scales[i])
