@@ -105,7 +105,7 @@ def bars(heights, label, title=None, intervals=None, line=None):
         axis.axhline(line[0], color=RED, linestyle="--", label=line[1])
         axis.legend(fontsize=8)
     axis.set(ylabel=label)
-    axis.tick_params("x", labelrotation=20)
+    plt.setp(axis.get_xticklabels(), rotation=20, ha="right", rotation_mode="anchor")
     return _done(figure, title)
 
 
@@ -135,13 +135,14 @@ def rate_curves(rates, fpr, title=None):
 
 
 def scatter_people(positions, people, names=None, title=None):
-    """A map (N, 2) of embeddings, a colour for each person, the person's name at the middle of the cloud."""
+    """A map (N, 2) of embeddings, a colour for each person, the name at the point nearest to its middle."""
     figure, axis = plt.subplots(figsize=(6.5, 5))
     colours = plt.get_cmap("tab20")
     for k, person in enumerate(np.unique(people)):
         own = positions[np.asarray(people) == person]
         axis.scatter(*own.T, s=22, color=colours(k % 20))
-        axis.annotate(names[person] if names else str(person), own.mean(0), fontsize=9, weight="bold", ha="center")
+        middle = own[np.linalg.norm(own - own.mean(0), axis=1).argmin()]  # a point of the cloud, even if it is torn
+        axis.annotate(names[person] if names else str(person), middle, fontsize=9, weight="bold", ha="center")
     axis.set(xlabel="first direction of the map", ylabel="second direction", xticks=[], yticks=[])
     return _done(figure, title)
 
@@ -182,7 +183,7 @@ def similarity_matrix(similarity, faces, names, title=None, threshold=None):
             axis.grid(False)
             above = threshold is not None and value > threshold
             for spine in axis.spines.values():
-                spine.set(visible=above, color="white", linewidth=2.5)
+                spine.set(visible=above, color=RED, linewidth=2.5)
             axis.text(0.5, 0.5, f"{value:.2f}", transform=axis.transAxes, ha="center", va="center", fontsize=7,
                       color="black" if value > 0.6 else "white")
     figure.suptitle(title, fontsize=12)
@@ -213,14 +214,14 @@ def table(rows):
 
 def stations(photo, face, title=None):
     """A photo with its box and points, the straight face, and the embedding as a strip of colour."""
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8))
+    figure, axes = plt.subplots(1, 3, figsize=(11, 4.2))
     _picture(axes[0], photo, "photo, box and five points")
     x0, y0, x1, y1 = face.box
     axes[0].add_patch(plt.Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color="#f4b400", linewidth=2))
     axes[0].scatter(*face.points.T, s=12, color=RED)
     _picture(axes[1], face.face, "straight face, 112x112")
-    height = int(len(face.embedding) ** 0.5)
-    axes[2].imshow(np.resize(face.embedding, (height, -(-len(face.embedding) // height))), cmap="coolwarm")
+    width = max(w for w in range(1, 17) if len(face.embedding) % w == 0)
+    axes[2].imshow(face.embedding.reshape(-1, width), cmap="coolwarm")
     axes[2].set(title=f"embedding, {len(face.embedding)} numbers as colours", xticks=[], yticks=[])
     axes[2].grid(False)
     return _done(figure, title)
