@@ -78,7 +78,7 @@ def curves(histories, panels, title=None):
             if rows:
                 axis.plot([row["epoch"] for row in rows], [row[key] for row in rows], label=name)
         axis.set(xlabel="epoch", ylabel=label)
-    axes.flat[0].legend(fontsize=8)
+    max(axes.flat, key=lambda axis: len(axis.lines)).legend(fontsize=8)  # the first that shows every run
     return _done(figure, title)
 
 
