@@ -14,14 +14,12 @@ from PIL import Image, ImageDraw
 
 from .alignment import align_faces
 from .detection import detect
-from .faces import folder_of_people
-from .files import to_csv, write_atomically, write_text
-from .landmarks import POINT_NAMES
+from .faces import POINT_COLUMNS, folder_of_people
+from .files import enough_room, to_csv, write_atomically, write_text
 from .progress import progress_bar
 
 BOX = ["box_left", "box_top", "box_right", "box_bottom"]
-POINTS = [f"{name.replace(' ', '_')}_{axis}" for name in POINT_NAMES for axis in "xy"]
-COLUMNS = ["photo", "skipped", "residual", *BOX, *POINTS]
+COLUMNS = ["photo", "skipped", "residual", *BOX, *POINT_COLUMNS]
 CHUNK = 128  # photos between two writes
 
 
@@ -98,7 +96,7 @@ def _append_rows(path, rows):
     if whole and not whole.endswith(b"\n"):  # a kill cut the last line short
         whole = whole[:whole.rfind(b"\n") + 1]
         path.write_bytes(whole)
-    with open(path, "a", newline="", encoding="utf-8") as file:
+    with enough_room(path), open(path, "a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="")
         if not whole:
             writer.writeheader()
@@ -119,7 +117,7 @@ def _write_debug_sheet(faces, path, columns=10, rows=8, side=160):
         picture = picture.resize([max(1, round(s * scale)) for s in picture.size])
         row, draw = row_of[faces.key(i)], ImageDraw.Draw(picture)
         draw.rectangle([float(row[column]) * scale for column in BOX], outline=(255, 200, 0))
-        for x, y in np.array([row[column] for column in POINTS], float).reshape(5, 2) * scale:
+        for x, y in np.array([row[column] for column in POINT_COLUMNS], float).reshape(5, 2) * scale:
             draw.ellipse([x - 2, y - 2, x + 2, y + 2], fill=(255, 60, 60))
         sheet.paste(picture, (place % columns * side, place // columns * side))
     path.parent.mkdir(exist_ok=True)

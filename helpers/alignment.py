@@ -68,13 +68,13 @@ def head_boxes(boxes, widen=WIDEN):
     return torch.cat([centre - half, centre + half], 1)
 
 
-def crop_heads(photos, boxes, size=HEAD):
+def crop_heads(photos, boxes, size=HEAD, widen=WIDEN):
     """Cut the head out of each photo: crops uint8 (N, 3, size, size) and matrices (N, 2, 3), photo -> crop.
 
     photos: a list of N uint8 (3, H, W) of any sizes. boxes: float (N, 4) of faces, x0, y0, x1, y1. Large heads are
     shrunk with a filter first, so that no pixel is skipped.
     """
-    squares = head_boxes(boxes.float())
+    squares = head_boxes(boxes.float(), widen)
     crops, matrices = [], []
     for photo, (x0, y0, x1, y1) in zip(photos, squares.tolist()):
         scale = size / max(x1 - x0, 1e-3)

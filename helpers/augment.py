@@ -4,19 +4,26 @@ They take uint8 or float pictures (N, 3, H, W) of values 0 to 255 with their tar
 range. Targets are people (N,), which stay, or points (N, 5, 2), which move with the picture.
 """
 import torch
+import torch.nn.functional as F
 
 from .alignment import transform, warp
 from .landmarks import MIRRORED
 
 
 class Jitter:
-    """Random turn (degrees), scale and shift (shares), mirroring, and light (contrast and brightness, a share)."""
+    """Random turn (degrees), scale and shift (shares), mirroring, and light (contrast and brightness, a share).
 
-    def __init__(self, degrees=15, scale=0.15, shift=0.08, mirror=True, light=0.4):
+    crop: side of what is kept, cut from the middle; larger pictures then show real surroundings where the border
+    would come into sight. None keeps the whole side.
+    """
+
+    def __init__(self, degrees=15, scale=0.15, shift=0.08, mirror=True, light=0.4, crop=None):
         self.degrees, self.scale, self.shift, self.mirror, self.light = degrees, scale, shift, mirror, light
+        self.crop = crop
 
     def __call__(self, images, targets):
-        n, side, device = len(images), images.shape[-1], images.device
+        n, device = len(images), images.device
+        side = self.crop or images.shape[-1]
 
         def uniform(columns, reach):
             return (torch.rand(n, columns, device=device) * 2 - 1) * reach
@@ -26,8 +33,8 @@ class Jitter:
         sign = torch.where(mirrored, -1.0, 1.0)
         cos, sin = zoom * angle.cos(), zoom * angle.sin()
         turn = torch.stack([torch.stack([cos * sign, -sin], -1), torch.stack([sin * sign, cos], -1)], -2)
-        middle = torch.full((n, 2, 1), (side - 1) / 2, device=device)
-        matrices = torch.cat([turn, middle - turn @ middle + uniform(2, self.shift)[..., None] * side], -1)
+        before, after = (torch.full((n, 2, 1), (length - 1) / 2, device=device) for length in (images.shape[-1], side))
+        matrices = torch.cat([turn, after - turn @ before + uniform(2, self.shift)[..., None] * side], -1)
         images = self.relight(warp(images.float(), matrices, side), uniform)
         if targets.ndim == 3:
             targets = transform(targets, matrices)
@@ -42,6 +49,41 @@ class Jitter:
 
     def __repr__(self):
         return f"Jitter({', '.join(f'{key}={value}' for key, value in vars(self).items())})"
+
+
+class Degrade:
+    """What other cameras do: a tint (gain of each colour, a share), grey for a share of pictures, blur (Gaussian, up to
+    so many pixels, half the pictures) and noise (grey levels, up to). Targets stay."""
+
+    def __init__(self, tint=0.3, grey=0.3, blur=2.5, noise=8):
+        self.tint, self.grey, self.blur, self.noise = tint, grey, blur, noise
+
+    def __call__(self, images, targets):
+        n, device = len(images), images.device
+
+        def uniform(*shape):
+            return torch.rand(n, *shape, device=device)
+
+        images = images.float() * torch.exp((uniform(3, 1, 1) * 2 - 1) * self.tint)
+        images = torch.where(uniform(1, 1, 1) < self.grey, images.mean(1, keepdim=True), images)
+        blurred = uniform() < 0.5
+        images[blurred] = gaussian_blur(images[blurred], uniform()[blurred] * self.blur)
+        return (images + torch.randn_like(images) * uniform(1, 1, 1) * self.noise).clamp(0, 255), targets
+
+    def __repr__(self):
+        return f"Degrade({', '.join(f'{key}={value}' for key, value in vars(self).items())})"
+
+
+def gaussian_blur(images, sigmas):
+    """Blur each float picture of (N, 3, H, W) by its own standard deviation (N,), in pixels; 0 leaves it as it is."""
+    n, colours, height, width = images.shape
+    reach = max(1, int(3 * sigmas.max())) if n else 1
+    steps = torch.arange(-reach, reach + 1, device=images.device)
+    kernels = torch.exp(-steps ** 2 / (2 * sigmas.clamp(min=1e-3)[:, None] ** 2))
+    kernels = (kernels / kernels.sum(1, keepdim=True)).repeat_interleave(colours, 0)[:, None, None]
+    flat = F.pad(images.reshape(1, n * colours, height, width), (reach,) * 4, mode="reflect")
+    flat = F.conv2d(F.conv2d(flat, kernels, groups=n * colours), kernels.mT, groups=n * colours)
+    return flat.view(n, colours, height, width)
 
 
 class MaskAugmentation:
@@ -77,8 +119,8 @@ class MaskAugmentation:
         if self.fill == "noise":
             return torch.rand_like(faces) * 255
         side = faces.shape[-1]
-        small = torch.nn.functional.interpolate(faces, (6, 6), mode="bilinear", antialias=True)
-        return torch.nn.functional.interpolate(small, (side, side), mode="bilinear")
+        small = F.interpolate(faces, (6, 6), mode="bilinear", antialias=True)
+        return F.interpolate(small, (side, side), mode="bilinear")
 
     def __repr__(self):
         return f"MaskAugmentation({', '.join(f'{key}={value}' for key, value in vars(self).items())})"

@@ -19,8 +19,10 @@ from .encoders import Encoder, embed
 from .files import write_atomically
 from .landmarks import StackedHourglass
 from .losses import MarginHead
+from .photos import picture_files
 from .training import fit
 
+SHIPPED_HOURGLASS = Path(__file__).parents[1] / "models" / "hourglass.safetensors"
 FPR = 0.01  # the tolerated share of false matches at which the course compares
 
 
@@ -53,7 +55,7 @@ def load_model(kind, path, device="cpu"):
     return model.to(device).eval()
 
 
-def hourglass_path(settings):
+def own_hourglass_path(settings):
     """Where notebook 1 leaves its hourglass."""
     return settings.run_dir / "hourglass.safetensors"
 
@@ -70,10 +72,14 @@ def new_hourglass(settings):
 
 
 def hourglass(settings):
-    """Notebook 1's hourglass, or None, which means MTCNN's own points, if it was not run."""
-    if hourglass_path(settings).exists():
-        return load_model(StackedHourglass, hourglass_path(settings), settings.torch_device)
-    print("No hourglass of notebook 1 here: faces are straightened by MTCNN's own points instead.")
+    """The hourglass that straightens faces: the shipped one, notebook 1's own, or None, which means MTCNN's points."""
+    if settings.hourglass == "mtcnn":
+        return None
+    path = SHIPPED_HOURGLASS if settings.hourglass == "shipped" else own_hourglass_path(settings)
+    if not path.exists():
+        raise FileNotFoundError(f"FACES_HOURGLASS is '{settings.hourglass}', but {path} is missing: " + (
+            "run notebook 1 first." if settings.hourglass == "own" else "fetch the whole repository again, or choose own."))
+    return load_model(StackedHourglass, path, settings.torch_device)
 
 
 def maker_of(model):
@@ -88,7 +94,7 @@ def aligned_folder(settings):
     """Where the straight faces of the dataset's people are kept."""
     people = settings.people + settings.query_people + settings.distractor_people
     name = f"{settings.dataset_name}_top{people}"
-    return Path(settings.data_dir) / "aligned" / (name if hourglass_path(settings).exists() else f"{name}_mtcnn")
+    return Path(settings.data_dir) / "aligned" / (name if settings.hourglass == "shipped" else f"{name}_{settings.hourglass}")
 
 
 @dataclass
@@ -219,7 +225,7 @@ def recogniser(settings, data):
 def photo_folder(settings, strangers, each=3):
     """`test_images/` if the user put pictures there, else a folder of sample photos of the given strangers' names."""
     own = Path("test_images")
-    if face_sets.picture_files(own):
+    if picture_files(own):
         return own
     folder = settings.run_dir / "sample_photos"
     shutil.rmtree(folder, ignore_errors=True)

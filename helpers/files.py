@@ -1,15 +1,35 @@
 """Files are written whole or not at all: to a temporary name first, then renamed."""
 import csv
+import errno
 import io
 import os
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def write_atomically(path, write):
     """write(temporary path), then rename it to path: a reader, or a kill, sees the old file or the new one."""
     part = Path(f"{path}.part")
-    write(part)
+    try:
+        with enough_room(path):
+            write(part)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     os.replace(part, path)
+
+
+@contextmanager
+def enough_room(path):
+    """Whatever a writer says when the disk is full (torch, Pillow and Python differ), say it in one sentence."""
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(Path(path).parent).free < 2**16:
+            raise OSError(errno.ENOSPC, f"There is no room on the disk for {path}. Free some and run again: what was "
+                          "finished before is kept.") from None
+        raise
 
 
 def write_text(path, text):

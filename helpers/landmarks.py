@@ -71,14 +71,18 @@ class Residual(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Down and up again: each level halves the picture, works on it, and adds it to what it skipped."""
+    """Down and up again: each level halves the picture, works on it, and adds it to what it skipped.
 
-    def __init__(self, depth, channels):
+    grow: how many channels each level has more than the one above; small pictures have room for them at little cost.
+    """
+
+    def __init__(self, depth, channels, grow=0):
         super().__init__()
+        wider = channels + grow
         self.skip = Residual(channels, channels)
-        self.down = Residual(channels, channels)
-        self.inner = Hourglass(depth - 1, channels) if depth > 1 else Residual(channels, channels)
-        self.up = Residual(channels, channels)
+        self.down = Residual(channels, wider)
+        self.inner = Hourglass(depth - 1, wider, grow) if depth > 1 else Residual(wider, wider)
+        self.up = Residual(wider, channels)
 
     def forward(self, x):
         inner = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
@@ -89,20 +93,21 @@ class StackedHourglass(nn.Module):
     """uint8 crops (N, 3, S, S) of any side S -> heatmaps (N, stacks, 5, 64, 64); the last stack is the answer.
 
     channels: width of every layer (the student system had 16).  stacks: hourglasses one after another, each
-    seeing what the one before it thought.  depth: halvings inside each.
+    seeing what the one before it thought.  depth: halvings inside each.  grow: further channels at each halving.
     """
 
-    def __init__(self, channels=64, stacks=1, depth=4):
+    def __init__(self, channels=64, stacks=1, depth=4, grow=0):
         super().__init__()
-        self.settings = {"channels": channels, "stacks": stacks, "depth": depth}
+        self.settings = {"channels": channels, "stacks": stacks, "depth": depth, "grow": grow}
         self.stem = nn.Sequential(nn.Conv2d(1, channels // 2, 5, stride=2, padding=2), nn.BatchNorm2d(channels // 2),
                                   nn.ReLU(), Residual(channels // 2, channels))
         self.hourglasses = nn.ModuleList(
-            nn.Sequential(Hourglass(depth, channels), Residual(channels, channels), nn.BatchNorm2d(channels), nn.ReLU())
+            nn.Sequential(Hourglass(depth, channels, grow), Residual(channels, channels), nn.BatchNorm2d(channels), nn.ReLU())
             for _ in range(stacks))
         # without the normalisation just above, the heads stay at "all zeros" for epochs
         self.heads = nn.ModuleList(nn.Conv2d(channels, 5, 1) for _ in range(stacks))
         self.remember = nn.ModuleList(nn.Conv2d(channels + 5, channels, 1) for _ in range(stacks - 1))
+        self.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
 
     def prepare(self, crops):
         """What the network itself takes: (N, 1, 128, 128) of brightness, -1 to 1. So colour and grey photos are alike."""
@@ -110,7 +115,7 @@ class StackedHourglass(nn.Module):
         x = (0.299 * red + 0.587 * green + 0.114 * blue) / 127.5 - 1
         if x.shape[-1] != CROP:
             x = F.interpolate(x, (CROP, CROP), mode="bilinear", antialias=True)
-        return x.contiguous(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
+        return x.contiguous(memory_format=torch.channels_last)
 
     def forward(self, crops):
         x, heatmaps = self.stem(self.prepare(crops)), []

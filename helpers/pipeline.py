@@ -7,7 +7,7 @@ import torch
 from .alignment import align_faces
 from .detection import detect
 from .encoders import embed
-from .faces import PhotoError, picture_files, read_photo
+from .photos import PhotoError, picture_files, read_photo
 
 
 def read_folder(folder):

@@ -27,6 +27,8 @@ class Settings:
     stacks: int = 1
     sigma: float = 2.0
     landmark_epochs: int = 40
+    # whose points straighten the faces of all notebooks: shipped (models/), own (what notebook 1 trained) or mtcnn
+    hourglass: str = "shipped"
     # notebooks 2 and 3: the recogniser
     encoder: str = "resnet10_small"
     encoder_size: int = 64  # side of the face that the encoder sees, pixels
@@ -89,6 +91,8 @@ def load_settings(environment=os.environ):
             raise ValueError(f"FACES_{name.upper()} is {getattr(settings, name)}, which is too small.")
     if settings.device.partition(":")[0] not in ("auto", "cpu", "cuda", "mps"):
         raise ValueError(f"FACES_DEVICE is '{settings.device}': choose auto, cpu, cuda or mps.")
+    if settings.hourglass not in ("shipped", "own", "mtcnn"):
+        raise ValueError(f"FACES_HOURGLASS is '{settings.hourglass}': choose shipped, own or mtcnn.")
     return settings
 
 

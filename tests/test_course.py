@@ -1,6 +1,7 @@
 """What the notebooks hand over, and the state in which they are committed."""
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,6 @@ def small(tmp_path_factory):
 
 def test_a_notebook_run_alone_makes_a_small_version(small, capsys):
     data = course.recognition_data(small)
-    assert "No hourglass of notebook 1" in capsys.readouterr().out
     assert (len(data.train), len(data.test), len(data.query)) == (32, 8, 20) and data.n_people == 4
     encoder = course.recogniser(small, data)
     assert "No recogniser of notebook 3" in capsys.readouterr().out
@@ -43,6 +43,17 @@ def test_the_recogniser_is_used_only_for_the_faces_it_was_trained_on(small, caps
     course.recogniser(small, data)
     assert capsys.readouterr().out == ""
     course.recogniser_path(small).unlink()
+
+
+def test_whose_points_straighten_is_a_setting(small):
+    shipped = course.hourglass(small)
+    own = replace(small, hourglass="own")
+    with pytest.raises(FileNotFoundError, match="run notebook 1 first"):
+        course.hourglass(own)
+    course.save_model(StackedHourglass(16), course.own_hourglass_path(own))
+    assert course.hourglass(own).settings["channels"] == 16 != shipped.settings["channels"]
+    assert course.hourglass(replace(small, hourglass="mtcnn")) is None
+    assert len({course.aligned_folder(replace(small, hourglass=kind)) for kind in ("shipped", "own", "mtcnn")}) == 3
 
 
 def test_the_same_hourglass_has_the_same_maker():

@@ -6,7 +6,9 @@ import pytest
 from PIL import Image
 
 from helpers import faces as face_sets
-from helpers.faces import PhotoError, load_faces, read_photo, save_people, split_people, split_photos
+from helpers import photos as photo_files
+from helpers.faces import POINT_COLUMNS, load_faces, photos_with_points, save_people, split_people, split_photos
+from helpers.photos import PhotoError, read_photo
 
 
 def test_orl_is_whole_and_upright():
@@ -52,7 +54,7 @@ def test_what_is_no_picture_is_refused_in_a_sentence(tmp_path):
 
 def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     Image.new("L", (300, 300)).save(tmp_path / "huge.png")
-    monkeypatch.setattr(face_sets, "MAX_PIXELS", 10_000)
+    monkeypatch.setattr(photo_files, "MAX_PIXELS", 10_000)
     with pytest.raises(PhotoError, match="make it smaller"):
         read_photo(tmp_path / "huge.png")
 
@@ -88,15 +90,112 @@ def test_lists_of_people_are_saved(tmp_path, some_orl):
     assert [row["person"] for row in rows] == ["s1", "s2", "s3", "s4", "s5", "s6"] and rows[0]["photos"] == "4"
 
 
-def test_celeba_in_its_official_layout(tmp_path, some_orl):
-    folder = tmp_path / "celeba"
-    (folder / "img_align_celeba").mkdir(parents=True)
+@pytest.fixture(params=["official", "kaggle"])
+def small_celeba(request, tmp_path, some_orl):
+    """CelebA's files, made of 24 ORL photos: the official text tables, or Kaggle's CSV with the photos one folder deeper."""
+    folder, kaggle = tmp_path / "celeba", request.param == "kaggle"
+    photos = folder / "img_align_celeba" / ("img_align_celeba" if kaggle else "")
+    photos.mkdir(parents=True)
     names = [f"{i + 1:06d}.jpg" for i in range(len(some_orl))]
     for i, name in enumerate(names):
-        Image.fromarray(some_orl.photo(i).permute(1, 2, 0).numpy()).save(folder / "img_align_celeba" / name)
+        Image.fromarray(some_orl.photo(i).permute(1, 2, 0).numpy()).save(photos / name)
     (folder / "identity_CelebA.txt").write_text("".join(f"{n} {100 + p}\n" for n, p in zip(names, some_orl.people)))
-    rows = [f"{name} {' '.join(map(str, range(10)))}" for name in names]
-    (folder / "list_landmarks_align_celeba.txt").write_text("\n".join([str(len(rows)), "lefteye_x lefteye_y ...", *rows]))
-    faces = load_faces("celeba", tmp_path)
+    points = [[name, *range(10)] for name in names]
+    parts = [[name, int(i >= 16)] for i, name in enumerate(names)]
+    if kaggle:
+        header = "image_id," + ",".join(f"{a}_{b}" for a in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for b in "xy")
+        (folder / "list_landmarks_align_celeba.csv").write_text("\n".join([header, *(",".join(map(str, r)) for r in points)]))
+        (folder / "list_eval_partition.csv").write_text("\n".join(["image_id,partition", *(f"{n},{p}" for n, p in parts)]))
+    else:
+        rows = ["  ".join(map(str, row)) for row in points]
+        (folder / "list_landmarks_align_celeba.txt").write_text("\n".join([str(len(rows)), "lefteye_x lefteye_y ...", *rows]))
+        (folder / "list_eval_partition.txt").write_text("\n".join(f"{n} {p}" for n, p in parts))
+    return tmp_path
+
+
+def test_celeba_in_both_layouts(small_celeba, some_orl):
+    faces = load_faces("celeba", small_celeba)
     assert len(faces) == 24 and faces.names[0] == "100" and (faces.people == some_orl.people).all()
     assert faces.points[0].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+    assert faces.photo(23).shape == some_orl.photo(23).shape
+    train, valid = (face_sets.celeba(small_celeba, part) for part in ("train", "valid"))
+    assert (len(train), len(valid)) == (16, 8) and not set(train.names) & set(valid.names)
+
+
+@pytest.mark.parametrize("table", ["identity_CelebA", "list_landmarks_align_celeba"])
+def test_a_missing_table_of_celeba_is_named(small_celeba, table):
+    next((small_celeba / "celeba").glob(f"{table}.*")).unlink()
+    with pytest.raises(FileNotFoundError, match=f"{table}.txt is missing. Place these by hand in .*celeba"):
+        load_faces("celeba", small_celeba)
+
+
+def test_a_used_up_quota_ends_in_instructions(tmp_path, monkeypatch, capsys):
+    def no_more_today(*args, **kwargs):
+        raise RuntimeError("Too many users have viewed or downloaded this file recently")
+
+    monkeypatch.setattr(face_sets.torchvision.datasets, "CelebA", no_more_today)
+    with pytest.raises(FileNotFoundError, match="Too many users.*Place these by hand in .*identity_CelebA.txt"):
+        load_faces("celeba", tmp_path)
+    said = capsys.readouterr().out
+    assert "1.4 GB" in said and "mmlab.ie.cuhk.edu.hk" in said and "non-commercial" in said
+
+
+def test_lfw_is_read_where_it_lies_or_fetched(tmp_path, monkeypatch, capsys, some_orl):
+    def fetched(data_home=None, **options):
+        save_as_lfw(some_orl, tmp_path / "home" / "lfw_home" / "lfw")
+        raise ValueError("min_faces_per_person=1000 is too restrictive")
+
+    monkeypatch.setattr("sklearn.datasets.fetch_lfw_people", fetched)
+    monkeypatch.setattr("sklearn.datasets.get_data_home", lambda: tmp_path / "home")
+    assert len(load_faces("lfw", tmp_path)) == 24
+    said = capsys.readouterr().out
+    assert "200 MB" in said and "vis-www.cs.umass.edu" in said and "research" in said
+    save_as_lfw(some_orl.subset(range(8)), tmp_path / "lfw")
+    faces = load_faces("lfw", tmp_path)
+    assert len(faces) == 8 and faces.names == ["s1", "s2"] and capsys.readouterr().out == ""
+
+
+def save_as_lfw(faces, folder):
+    for i in range(len(faces)):
+        person = faces.names[faces.people[i]]
+        (folder / person).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(faces.photo(i).permute(1, 2, 0).numpy()).save(folder / person / f"{person}_{i:04d}.jpg")
+
+
+def test_lfw_out_of_reach_says_where_it_belongs(tmp_path, monkeypatch):
+    def offline(**options):
+        raise OSError("no network")
+
+    monkeypatch.setattr("sklearn.datasets.fetch_lfw_people", offline)
+    monkeypatch.setattr("sklearn.datasets.get_data_home", lambda: tmp_path / "home")
+    with pytest.raises(FileNotFoundError, match="no network.*lfw.tgz by hand.*Aaron_Eckhart"):
+        load_faces("lfw", tmp_path)
+
+
+def test_top_people_have_the_most_photos(some_orl):
+    fewer = some_orl.subset([i for i in range(24) if i not in (0, 1, 4, 9)])  # 2, 3, 3, 4, 4, 4 photos are left
+    assert np.unique(fewer.top_people(4).people).tolist() == [1, 3, 4, 5]
+    assert len(fewer.top_people(4)) == 15
+
+
+HEADER = ",".join(["file", "split", *POINT_COLUMNS])
+
+
+def test_photos_with_points(tmp_path):
+    (tmp_path / "points.csv").write_text(f"{HEADER}\na/1.jpg,train,{','.join('0123456789')}\nb/2.jpg,test,{','.join('9' * 10)}\n")
+    faces = photos_with_points(tmp_path, tmp_path / "points.csv")
+    assert faces.files == [tmp_path / "a" / "1.jpg", tmp_path / "b" / "2.jpg"] and faces.people.tolist() == [0, 1]
+    assert faces.points[0].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+    assert photos_with_points(tmp_path, tmp_path / "points.csv", "test").files == faces.files[1:]
+
+
+@pytest.mark.parametrize("text,sentence", [
+    ("file,split,left_eye_x\na.jpg,train,1\n", "has no column left_eye_y.*right_mouth_y: its first line must be file"),
+    (f"{HEADER}\na.jpg,train,1,2,3\n", "the line of a.jpg does not hold ten numbers"),
+    (f"{HEADER}\na.jpg,train,{','.join('1' * 9)},wide\n", "the line of a.jpg does not hold ten numbers"),
+    (f"{HEADER}\na.jpg,test,{','.join('1' * 10)}\n", "holds no rows of the split train"),
+])
+def test_a_wrong_csv_of_points_ends_in_a_sentence(tmp_path, text, sentence):
+    (tmp_path / "points.csv").write_text(text)
+    with pytest.raises(ValueError, match=sentence):
+        photos_with_points(tmp_path, tmp_path / "points.csv", "train")

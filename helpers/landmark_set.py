@@ -1,0 +1,66 @@
+"""Between stations: photos with points -> crops of heads with the points in them, to train and test an hourglass."""
+import numpy as np
+import torch
+
+from .alignment import WIDEN, crop_heads, transform
+from .detection import detect
+from .landmarks import CROP
+from .progress import progress_bar
+
+CHUNK = 256  # photos in memory at once
+
+
+def landmark_crops(faces, size=CROP, widen=WIDEN, device="cpu", progress=True):
+    """Crops uint8 (N, 3, size, size), points float32 (N, 5, 2) in them, and {number of a photo: why it was skipped}.
+
+    The points are those set by hand, where the FaceSet has them; else MTCNN is the teacher, and its largest face
+    counts. Boxes are MTCNN's, since that is what the hourglass will be given later; where it misses a face with
+    points, a box is drawn about them.
+    """
+    crops, points, skipped = [], [], {}
+    for start in progress_bar(range(0, len(faces), CHUNK), desc="cutting out heads", unit="chunk", disable=not progress):
+        photos, numbers, bad = faces.read(range(start, min(start + CHUNK, len(faces))))
+        boxes, fives = {}, {}
+        for k, (i, found) in enumerate(zip(numbers, detect(photos, device))):
+            if faces.points is None:
+                if not len(found):
+                    bad[i] = "MTCNN sees no face"
+                    continue
+                boxes[k], fives[k] = found.boxes[0], found.points[0]
+            elif not inside(faces.points[i], photos[k]):
+                bad[i] = f"{faces.files[i]}: its points do not all lie inside the photo"
+            else:
+                nearest = nearest_face(found, faces.points[i])
+                boxes[k] = box_about(faces.points[i]) if nearest is None else found.boxes[nearest]
+                fives[k] = faces.points[i]
+        skipped |= bad
+        if boxes:
+            cut, matrices = crop_heads([photos[k] for k in boxes], torch.from_numpy(np.stack(list(boxes.values()))), size, widen)
+            crops.append(cut)
+            points.append(transform(torch.from_numpy(np.stack(list(fives.values()))), matrices))
+    if not crops:
+        raise ValueError(f"None of the {len(faces)} photos of {faces.name} can be learned from; the first one: "
+                         f"{next(iter(skipped.values()), 'there are none')}.")
+    return torch.cat(crops), torch.cat(points), skipped
+
+
+def nearest_face(found, points):
+    """Which of a photo's Detections is the face with these points (5, 2)? None if none has its middle among them."""
+    if not len(found):
+        return None
+    middle, reach = points.mean(0), np.linalg.norm(points - points.mean(0), axis=-1).mean()
+    away = np.linalg.norm(found.points.mean(1) - middle, axis=-1)
+    return int(away.argmin()) if away.min() < reach else None
+
+
+def box_about(points):
+    """A box (4,) about points (5, 2) such as MTCNN would draw; the factors are its averages on LFW."""
+    middle, reach = points.mean(0), np.linalg.norm(points - points.mean(0), axis=-1).mean()
+    centre, half = middle - [0, 0.33 * reach], 2.44 * reach * np.array([0.8, 1])
+    return np.concatenate([centre - half, centre + half]).astype(np.float32)
+
+
+def inside(points, photo):
+    """Do all points (5, 2) lie inside a photo (3, H, W)? Not-a-number never does."""
+    height, width = photo.shape[1:]
+    return bool((points > -0.5).all() and (points < [width - 0.5, height - 0.5]).all())

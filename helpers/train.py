@@ -1,0 +1,74 @@
+"""Train the models that ship: `python -m helpers.train hourglass --data PHOTOS POINTS.csv [--data ...]`.
+
+A stopped training goes on where it was when the same command is given again.
+"""
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from . import course
+from .alignment import WIDEN
+from .augment import Compose, Degrade, Jitter
+from .faces import photos_with_points
+from .files import to_csv, write_text
+from .landmark_set import landmark_crops
+from .landmarks import CROP, HeatmapLoss, StackedHourglass, nme, predict_points
+from .training import fit
+
+ROOM = 176  # side of the crops kept in memory: when turned and shifted, 128 pixels cut from their middle show real surroundings
+
+
+def main(arguments=None):
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.train", description=__doc__)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    hourglass = kinds.add_parser("hourglass", help="five points from the crop of a head")
+    hourglass.add_argument("--data", nargs=2, action="append", required=True, metavar=("PHOTOS", "POINTS.csv"),
+                           help="a folder of photos and a CSV of points in them; may be given more than once")
+    hourglass.add_argument("--split", default="train", help="the rows of the CSV to learn from (default: %(default)s)")
+    for name, kind, default in (("channels", int, 32), ("grow", int, 32), ("stacks", int, 1), ("sigma", float, 1.5),
+                                ("epochs", int, 26), ("batch-size", int, 16), ("lr", float, 8e-3), ("seed", int, 0)):
+        hourglass.add_argument(f"--{name}", type=kind, default=default, help="default: %(default)s")
+    hourglass.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    hourglass.add_argument("--run", default="runs/shipped_hourglass", help="folder of the run (default: %(default)s)")
+    hourglass.add_argument("--out", default="models/hourglass.safetensors", help="default: %(default)s")
+    try:
+        train_hourglass(parser.parse_args(arguments))
+    except (ValueError, OSError) as error:
+        sys.exit(f"{error}")
+
+
+def train_hourglass(options):
+    """Learn points set by hand, in every turn, size and quality; a twentieth of each set's photos is held out."""
+    parts = [photos_with_points(photos, points, options.split) for photos, points in options.data]
+    crops, points, held_out = gather(parts, options)
+    seen_crops, seen_points = Jitter(0, 0, 0, False, 0, CROP)(crops[held_out], points[held_out])
+    seen_crops = seen_crops.round().byte()
+    torch.manual_seed(options.seed)
+    model = StackedHourglass(options.channels, options.stacks, grow=options.grow).to(options.device)
+    augment = Compose(Jitter(45, 0.2, 0.07, crop=CROP), Degrade())
+    run = fit(model, HeatmapLoss(options.sigma), crops[~held_out], points[~held_out], options.run, epochs=options.epochs,
+              batch_size=options.batch_size, lr=options.lr, seed=options.seed, augment=augment,
+              evaluate=lambda net: {"nme": nme(predict_points(net, seen_crops)[0], seen_points).mean()})
+    print(f"{run.folder}: NME of the photos held out {run.history[-1]['nme']:.4f}, {run.seconds / 60:.0f} minutes")
+    course.save_model(model, options.out, seed=options.seed, epochs=options.epochs, sigma=options.sigma)
+    print(f"{options.out}: {Path(options.out).stat().st_size / 1e6:.1f} MB")
+
+
+def gather(parts, options):
+    """Crops uint8 (N, 3, 176, 176), points (N, 5, 2), and which are held out (N,): every twentieth of each set."""
+    crops, points, skipped = [], [], []
+    for faces in parts:
+        cut, five, bad = landmark_crops(faces, ROOM, WIDEN * ROOM / CROP, options.device)
+        print(f"{faces.name}: {len(cut)} photos, {len(bad)} skipped")
+        crops.append(cut)
+        points.append(five)
+        skipped += [(faces.files[i], why) for i, why in bad.items()]
+    write_text(Path(f"{options.run}_skipped.csv"), to_csv([("photo", "why"), *skipped]))
+    return torch.cat(crops), torch.cat(points), torch.cat([torch.arange(len(cut)) % 20 == 0 for cut in crops])
+
+
+if __name__ == "__main__":
+    main()

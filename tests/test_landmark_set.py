@@ -1,0 +1,129 @@
+"""Photos with points become crops with points; what can't be learned from is skipped with a reason; the commands around it."""
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.__main__ import benchmark
+from benchmarks.landmarks import shake
+from helpers import course, train
+from helpers.alignment import REFERENCE
+from helpers.detection import Detections, detect
+from helpers.faces import POINT_COLUMNS, photos_with_points
+from helpers.landmark_set import box_about, landmark_crops, nearest_face
+from helpers.landmarks import StackedHourglass, decode_heatmaps, encode_heatmaps
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory, some_orl):
+    """Eight ORL photos and a CSV of points in them, MTCNN's own, so that its error is known to be nothing."""
+    folder = tmp_path_factory.mktemp("labelled")
+    photos = [some_orl.photo(i) for i in range(8)]
+    rows = [["file", "split", *POINT_COLUMNS]]
+    for i, (photo, found) in enumerate(zip(photos, detect(photos))):
+        Image.fromarray(photo.permute(1, 2, 0).numpy()).save(folder / f"{i}.png")
+        rows.append([f"{i}.png", "train" if i < 6 else "test", *found.points[0].flatten()])
+    write(folder / "points.csv", rows)
+    return folder
+
+
+def write(path, rows):
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def test_crops_hold_the_whole_head_and_its_points(labelled):
+    faces = photos_with_points(labelled, labelled / "points.csv")
+    crops, points, skipped = landmark_crops(faces, size=160, progress=False)
+    assert crops.shape == (8, 3, 160, 160) and crops.dtype == torch.uint8 and points.shape == (8, 5, 2) and not skipped
+    assert points.min() > 20 and points.max() < 140
+    assert (points[:, 0, 0] < points[:, 1, 0]).all()
+
+
+def test_without_points_by_hand_mtcnn_is_the_teacher(labelled):
+    faces = photos_with_points(labelled, labelled / "points.csv")
+    by_hand = landmark_crops(faces, progress=False)
+    faces.points = None
+    taught = landmark_crops(faces, progress=False)
+    assert torch.equal(by_hand[0], taught[0]) and torch.allclose(by_hand[1], taught[1], atol=1e-2)
+
+
+def test_photos_that_cannot_be_learned_from_are_skipped_with_the_reason(labelled):
+    points = [[50, 60, 90, 60, 70, 80, 55, 100, 85, 100], [50, 60, 900, 60, 70, 80, 55, 100, 85, 100], ["nan"] * 10,
+              [50, 60, 90, 60, 70, 80, 55, 100, 85, 100], [0, 0, 0.2, 0, 0.1, 0.1, 0, 0.3, 0.2, 0.3]]
+    (labelled / "broken.jpg").write_bytes(b"no picture")
+    Image.new("RGB", (1, 1)).save(labelled / "one_pixel.png")
+    files = ["0.png", "1.png", "2.png", "broken.jpg", "one_pixel.png"]
+    write(labelled / "odd.csv", [["file", *POINT_COLUMNS], *([file, *five] for file, five in zip(files, points))])
+    crops, _, skipped = landmark_crops(photos_with_points(labelled, labelled / "odd.csv"), progress=False)
+    assert len(crops) == 2 and set(skipped) == {1, 2, 3}
+    assert "do not all lie inside" in skipped[1] and "do not all lie inside" in skipped[2] and "not a picture" in skipped[3]
+
+
+def test_a_folder_with_nothing_to_learn_from_ends_in_a_sentence(tmp_path):
+    write(tmp_path / "points.csv", [["file", *POINT_COLUMNS], ["missing.jpg", *range(10)]])
+    with pytest.raises(ValueError, match="None of the 1 photos of points can be learned from.*missing.jpg"):
+        landmark_crops(photos_with_points(tmp_path, tmp_path / "points.csv"), progress=False)
+
+
+def test_the_face_meant_is_the_one_about_the_points():
+    five = REFERENCE.numpy()
+    two = Detections(np.zeros((2, 4)), np.ones(2), np.stack([five + [200, 0], five + 3]))
+    assert nearest_face(two, five) == 1
+    assert nearest_face(two, five - [200, 0]) is None
+    assert nearest_face(Detections(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2))), five) is None
+
+
+def test_a_box_about_points_is_about_mtcnns(labelled):
+    faces = photos_with_points(labelled, labelled / "points.csv")
+    for five, found in zip(faces.points, detect([faces.photo(i) for i in range(8)])):
+        ours, theirs = box_about(five), found.boxes[0]
+        height = theirs[3] - theirs[1]
+        assert np.abs((ours[:2] + ours[2:]) - (theirs[:2] + theirs[2:])).max() / 2 < 0.15 * height
+        assert abs((ours[3] - ours[1]) / height - 1) < 0.2
+
+
+def test_shaken_points_stay_on_their_photo():
+    """A dot on the nose is found where the shaken points say."""
+    draw = np.random.default_rng(0)
+    five = REFERENCE + torch.tensor([40.0, 20])
+    dot = (encode_heatmaps(five[2], 3.0, 200) * 255).byte().repeat(3, 1, 1)
+    for _ in range(10):
+        photo, points = shake(dot, five.numpy(), draw)
+        found, _ = decode_heatmaps(photo[0].float())
+        assert np.abs(found.numpy() - points[2]).max() < 1
+
+
+@pytest.mark.parametrize("options", [[], ["--split", "test"], ["--jitter"]])
+def test_the_benchmark_measures_both_on_the_same_photos(labelled, tmp_path, capsys, options):
+    course.save_model(StackedHourglass(16), tmp_path / "small.safetensors")
+    benchmark(["landmarks", "--photos", str(labelled), "--points", str(labelled / "points.csv"),
+               "--model", str(tmp_path / "small.safetensors"), *options])
+    lines = capsys.readouterr().out.splitlines()
+    result = json.loads(lines[-1])
+    assert result["photos"] + result["missed"] == (2 if options == ["--split", "test"] else 8) and result["skipped"] == 0
+    assert all(set(result[name]) == {"nme", "median", "fail10"} for name in ("hourglass", "mtcnn"))
+    assert result["hourglass"]["nme"] > 0.2 > result["mtcnn"]["nme"]  # one is untrained, the other is asked for its own points
+    if options != ["--jitter"]:
+        assert result["mtcnn"] == {"nme": 0, "median": 0, "fail10": 0}
+
+
+def test_training_by_command_leaves_a_model_and_is_not_repeated(labelled, tmp_path, capsys):
+    command = ["hourglass", "--data", str(labelled), str(labelled / "points.csv"), "--channels", "16", "--epochs", "1",
+               "--batch-size", "2", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "model.safetensors")]
+    train.main(command)
+    assert "NME of the photos held out" in capsys.readouterr().out
+    first = course.load_model(StackedHourglass, tmp_path / "model.safetensors")
+    assert first.settings["channels"] == 16
+    train.main(command)
+    again = course.load_model(StackedHourglass, tmp_path / "model.safetensors")
+    assert len(list(tmp_path.glob("run-*"))) == 1
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values()))
+
+
+def test_training_without_its_points_ends_in_a_sentence(tmp_path):
+    with pytest.raises(SystemExit, match="missing.csv"):
+        train.main(["hourglass", "--data", str(tmp_path), str(tmp_path / "missing.csv")])
