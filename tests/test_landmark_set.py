@@ -9,12 +9,13 @@ from PIL import Image
 
 from benchmarks.__main__ import benchmark
 from benchmarks.landmarks import shake
-from helpers import course, train
+from helpers import course
 from helpers.alignment import REFERENCE
 from helpers.detection import Detections, detect
 from helpers.faces import POINT_COLUMNS, photos_with_points
 from helpers.landmark_set import box_about, landmark_crops, nearest_face
 from helpers.landmarks import StackedHourglass, decode_heatmaps, encode_heatmaps
+from helpers.train_hourglass import main as train_hourglass
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +113,13 @@ def test_the_benchmark_measures_both_on_the_same_photos(labelled, tmp_path, caps
 
 
 def test_training_by_command_leaves_a_model_and_is_not_repeated(labelled, tmp_path, capsys):
-    command = ["hourglass", "--data", str(labelled), str(labelled / "points.csv"), "--channels", "16", "--epochs", "1",
+    command = ["--data", str(labelled), str(labelled / "points.csv"), "--channels", "16", "--epochs", "1",
                "--batch-size", "2", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "model.safetensors")]
-    train.main(command)
+    train_hourglass(command)
     assert "NME of the photos held out" in capsys.readouterr().out
     first = course.load_model(StackedHourglass, tmp_path / "model.safetensors")
     assert first.settings["channels"] == 16
-    train.main(command)
+    train_hourglass(command)
     again = course.load_model(StackedHourglass, tmp_path / "model.safetensors")
     assert len(list(tmp_path.glob("run-*"))) == 1
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values()))
@@ -126,4 +127,4 @@ def test_training_by_command_leaves_a_model_and_is_not_repeated(labelled, tmp_pa
 
 def test_training_without_its_points_ends_in_a_sentence(tmp_path):
     with pytest.raises(SystemExit, match="missing.csv"):
-        train.main(["hourglass", "--data", str(tmp_path), str(tmp_path / "missing.csv")])
+        train_hourglass(["--data", str(tmp_path), str(tmp_path / "missing.csv")])

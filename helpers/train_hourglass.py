@@ -1,4 +1,6 @@
-"""Train the models that ship: `python -m helpers.train hourglass --data PHOTOS POINTS.csv [--data ...]`.
+"""Train the hourglass that ships, on points set by hand.
+
+    python -m helpers.train_hourglass --data PHOTOS POINTS.csv --data MORE_PHOTOS MORE_POINTS.csv
 
 A stopped training goes on where it was when the same command is given again.
 """
@@ -22,18 +24,16 @@ ROOM = 176  # side of the crops kept in memory: when turned and shifted, 128 pix
 
 def main(arguments=None):
     """Read the command line and train."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.train", description=__doc__)
-    kinds = parser.add_subparsers(dest="kind", required=True)
-    hourglass = kinds.add_parser("hourglass", help="five points from the crop of a head")
-    hourglass.add_argument("--data", nargs=2, action="append", required=True, metavar=("PHOTOS", "POINTS.csv"),
-                           help="a folder of photos and a CSV of points in them; may be given more than once")
-    hourglass.add_argument("--split", default="train", help="the rows of the CSV to learn from (default: %(default)s)")
+    parser = argparse.ArgumentParser(prog="python -m helpers.train_hourglass", description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", nargs=2, action="append", required=True, metavar=("PHOTOS", "POINTS.csv"),
+                        help="a folder of photos and a CSV of points in them; may be given more than once")
+    parser.add_argument("--split", default="train", help="the rows of the CSV to learn from (default: %(default)s)")
     for name, kind, default in (("channels", int, 32), ("grow", int, 32), ("stacks", int, 1), ("sigma", float, 1.5),
                                 ("epochs", int, 26), ("batch-size", int, 16), ("lr", float, 8e-3), ("seed", int, 0)):
-        hourglass.add_argument(f"--{name}", type=kind, default=default, help="default: %(default)s")
-    hourglass.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    hourglass.add_argument("--run", default="runs/shipped_hourglass", help="folder of the run (default: %(default)s)")
-    hourglass.add_argument("--out", default="models/hourglass.safetensors", help="default: %(default)s")
+        parser.add_argument(f"--{name}", type=kind, default=default, help="default: %(default)s")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--run", default="runs/shipped_hourglass", help="folder of the run (default: %(default)s)")
+    parser.add_argument("--out", default="models/hourglass.safetensors", help="default: %(default)s")
     try:
         train_hourglass(parser.parse_args(arguments))
     except (ValueError, OSError) as error:
