@@ -149,7 +149,7 @@ def new_encoder(settings):
 def new_vit(settings):
     """The vision transformer that the settings name: with weights from the hub, or small and untrained."""
     if settings.vit_pretrained:
-        return Encoder(settings.vit, None, 224, pretrained=True).to(settings.torch_device).eval()
+        return Encoder(settings.vit, None, 224, weights="imagenet").to(settings.torch_device).eval()
     torch.manual_seed(settings.seed)
     small = {"img_size": 112, "patch_size": 14, "depth": 4, "embed_dim": 128, "num_heads": 4, "patch_drop_rate": 0.3}
     return Encoder(settings.vit, None, 112, **small).to(settings.torch_device).eval()

@@ -3,7 +3,10 @@ import timm
 import torch
 import torch.nn.functional as F
 import torchvision
+from safetensors.torch import load_file
 from torch import nn
+
+from .mamba import Mamba
 
 # a ResNet-10 of half the usual width: on two CPU cores it learns four times as many faces a second as a ResNet-18
 SMALL = {"resnet10_small": ("resnet10t", {"channels": (32, 64, 128, 256), "stem_width": 16})}
@@ -12,33 +15,31 @@ SMALL = {"resnet10_small": ("resnet10t", {"channels": (32, 64, 128, 256), "stem_
 class Encoder(nn.Module):
     """uint8 faces (N, 3, H, W), or floats of values 0 to 255, -> features (N, dim), not yet of unit length.
 
-    name: `resnet10_small`, or a timm or torchvision model; its last linear layer is replaced by one with `dim`
-    outputs, or left out if dim is None.  size: side in pixels that faces are brought to first.  options go to the
-    model itself.
+    name: `resnet10_small`, `mamba`, or a timm or torchvision model; its last linear layer is replaced by one with `dim`
+    outputs, or left out if dim is None.  size: side in pixels that faces are brought to first.
+    weights: "none", "imagenet" (the model's own, fetched from its hub), or the path of an encoder of the same name
+    that this course saved; of it, everything is taken whose shape fits.
+    face_stem: for ResNets, a first 3x3 convolution and no pooling after it, so that small faces are not thinned out.
+    options go to the model itself.
     """
 
-    def __init__(self, name="resnet18", dim=128, size=64, pretrained=False, **options):
+    def __init__(self, name="resnet18", dim=128, size=64, weights="none", face_stem=False, **options):
         super().__init__()
-        self.settings = {"name": name, "dim": dim, "size": size, **options}
+        self.settings = {"name": name, "dim": dim, "size": size, "face_stem": face_stem, **options}
         self.size = size
-        name, small = SMALL.get(name, (name, {}))
-        options = small | options
-        if not timm.is_model(name) and name not in torchvision.models.list_models():
-            raise ValueError(f"There is no encoder '{name}': choose resnet10_small, or any model of timm or torchvision.")
-        try:
-            if timm.is_model(name):
-                self.net = timm.create_model(name, pretrained=pretrained, num_classes=dim or 0, **options)
-                self.dim = dim or self.net.num_features
-            else:
-                self.net = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None, **options)
-                self.dim = replace_last_linear(self.net, dim)
-        except Exception as error:
-            what = "its trained weights can't be fetched" if pretrained else f"it does not take {options}"
-            raise ValueError(f"The encoder '{name}' can't be made: {what} ({error}).") from None
+        self.net = _new_net(name, dim, weights == "imagenet", options)
+        self.dim = dim or _features(self.net)
+        if face_stem:
+            _shrink_stem(self.net, name)
+        mean, std = _imagenet_colours(self.net, name) if weights == "imagenet" else ((0.5,) * 3, (0.5,) * 3)
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1) * 255)
+        if weights not in ("none", "imagenet"):
+            load_what_fits(self, weights)
 
     def prepare(self, faces):
-        """What the network itself takes: floats from -1 to 1, (N, 3, size, size)."""
-        x = faces.float() / 127.5 - 1
+        """What the network itself takes: floats (N, 3, size, size), normalised as its weights expect it."""
+        x = (faces.float() - self.mean) / self.std
         if x.shape[-1] != self.size:
             x = F.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True)
         return x.contiguous(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
@@ -46,6 +47,61 @@ class Encoder(nn.Module):
     def forward(self, faces, attn_mask=None):
         hidden = {} if attn_mask is None else {"attn_mask": attn_mask}
         return self.net(self.prepare(faces), **hidden)
+
+
+def _new_net(name, dim, pretrained, options):
+    if name == "mamba":
+        if pretrained:
+            raise ValueError("No ImageNet weights exist for the encoder 'mamba': choose none, or the path of a saved one.")
+        return Mamba(dim, **options)
+    name, small = SMALL.get(name, (name, {}))
+    options = small | options
+    if not timm.is_model(name) and name not in torchvision.models.list_models():
+        raise ValueError(f"There is no encoder '{name}': choose resnet10_small, mamba, or any model of timm or torchvision.")
+    try:
+        if timm.is_model(name):
+            return timm.create_model(name, pretrained=pretrained, num_classes=dim or 0, **options)
+        net = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None, **options)
+    except Exception as error:
+        what = ("its ImageNet weights can't be fetched; without a connection choose weights \"none\"" if pretrained
+                else f"it does not take {options}")
+        raise ValueError(f"The encoder '{name}' can't be made: {what} ({error}).") from None
+    replace_last_linear(net, dim)
+    return net
+
+
+def _features(net):
+    if hasattr(net, "num_features"):
+        return net.num_features
+    return [module for module in net.modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1].weight.shape[0]
+
+
+def _shrink_stem(net, name):
+    first = getattr(net, "conv1", None)
+    if not (isinstance(first, nn.Conv2d) and hasattr(net, "maxpool")):
+        raise ValueError(f"face_stem is for ResNets with one first convolution; '{name}' is built otherwise.")
+    net.conv1 = nn.Conv2d(3, first.out_channels, 3, stride=2, padding=1, bias=False)
+    net.maxpool = nn.Identity()
+
+
+def _imagenet_colours(net, name):
+    if hasattr(net, "pretrained_cfg"):
+        return net.pretrained_cfg["mean"], net.pretrained_cfg["std"]
+    expects = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+    return expects.mean, expects.std
+
+
+def load_what_fits(encoder, path):
+    """Load a saved encoder's weights where names and shapes agree; ValueError if less than half of them do."""
+    try:
+        saved = load_file(path)
+    except Exception as error:
+        raise ValueError(f"{path} holds no weights of an encoder that can be read ({type(error).__name__}).") from None
+    own = encoder.state_dict()
+    fits = {key: value for key, value in saved.items() if key in own and own[key].shape == value.shape}
+    if len(fits) < len(own) / 2:
+        raise ValueError(f"{path} is of another encoder: only {len(fits)} of {len(own)} tensors fit '{encoder.settings['name']}'.")
+    encoder.load_state_dict(own | fits)
 
 
 def replace_last_linear(net, dim):

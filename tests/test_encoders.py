@@ -2,11 +2,13 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from helpers.encoders import Encoder, embed
 
 
-@pytest.mark.parametrize("name", ["resnet10_small", "resnet18", "mobilenet_v2", "efficientnet_b0"])
+@pytest.mark.parametrize("name", ["resnet10_small", "mamba", "resnet18", "resnet34", "resnet50", "resnext50_32x4d", "mobilenet_v2",
+                                  "efficientnet_b0", "efficientnet_v2_m", "mobilenetv3_small_050"])
 def test_any_model_ends_in_one_embedding_layer(name, random_faces):
     torch.manual_seed(0)
     encoder = Encoder(name, 64, 64)
@@ -18,6 +20,55 @@ def test_any_model_ends_in_one_embedding_layer(name, random_faces):
 def test_without_an_embedding_layer_the_features_come_out(random_faces):
     encoder = Encoder("resnet18", None, 64)
     assert encoder.dim == 512 and embed(encoder, random_faces[0][:2]).shape == (2, 512)
+
+
+def test_the_small_stem_keeps_twice_the_detail():
+    seen = []
+    for face_stem in (False, True):
+        encoder = Encoder("resnet18", 32, 64, face_stem=face_stem).eval()
+        encoder.net.layer1.register_forward_hook(lambda module, given, result: seen.append(result.shape[-1]))
+        assert encoder(torch.zeros(1, 3, 112, 112)).shape == (1, 32)
+    assert seen == [16, 32]
+    with pytest.raises(ValueError, match="face_stem is for ResNets"):
+        Encoder("efficientnet_b0", 32, 64, face_stem=True)
+
+
+def test_weights_of_a_file_are_taken_where_they_fit(tmp_path):
+    torch.manual_seed(0)
+    first = Encoder("resnet10_small", 32, 64)
+    save_file(first.state_dict(), tmp_path / "first.safetensors")
+    second = Encoder("resnet10_small", 16, 64, weights=str(tmp_path / "first.safetensors"))
+    assert torch.equal(first.net.layer1[0].conv1.weight, second.net.layer1[0].conv1.weight) and second.dim == 16
+    with pytest.raises(ValueError, match="is of another encoder"):
+        Encoder("mobilenet_v2", 32, 64, weights=str(tmp_path / "first.safetensors"))
+    (tmp_path / "cut.safetensors").write_bytes(b"cut")
+    with pytest.raises(ValueError, match="cut.safetensors holds no weights"):
+        Encoder("resnet18", 32, 64, weights=str(tmp_path / "cut.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["resnet18.tv_in1k", "resnet18"])
+def test_imagenet_weights_out_of_reach_end_in_a_sentence(name, monkeypatch):
+    def offline(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr("timm.create_model", offline)
+    with pytest.raises(ValueError, match="ImageNet weights can't be fetched.*no network"):
+        Encoder(name, weights="imagenet")
+    with pytest.raises(ValueError, match="No ImageNet weights exist"):
+        Encoder("mamba", weights="imagenet")
+
+
+def test_colours_are_normalised_as_the_weights_expect(monkeypatch):
+    import timm
+    original = timm.create_model
+    monkeypatch.setattr("timm.create_model", lambda name, pretrained, **options: original(name, **options))
+    encoder = Encoder("resnet18", 32, 32, weights="imagenet")
+    face = torch.full((1, 3, 32, 32), 255, dtype=torch.uint8)
+    assert torch.allclose(encoder.prepare(face)[0, :, 0, 0], (1 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225]))
+    plain = Encoder("resnet18", 32, 32)
+    assert torch.equal(plain.prepare(face), torch.ones(1, 3, 32, 32))
+    plain.load_state_dict(encoder.state_dict())  # what the weights expect comes along with them
+    assert torch.equal(plain.prepare(face), encoder.prepare(face))
 
 
 def test_a_face_and_its_mirror_image_have_the_same_embedding(random_faces):

@@ -1,0 +1,91 @@
+"""A face read as a sequence of patches by selective state spaces, on any device; the recogniser of one of the encoders.
+
+Mamba, Gu and Dao 2023, https://arxiv.org/abs/2312.00752, with the scan of Mamba-2, Dao and Gu 2024,
+https://arxiv.org/abs/2405.21060: with one decay for each head, the whole recurrence is one masked matrix product.
+"""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def selective_scan(x, log_decay, B, C):
+    """The recurrence h_t = exp(log_decay_t) h_(t-1) + B_t x_t, y_t = C_t h_t from h = 0, for all t at once.
+
+    x: (N, T, heads, P).  log_decay: (N, T, heads), not above 0.  B, C: (N, T, S), how the input is written into the
+    state and how the state is read.  Returns y (N, T, heads, P). What step s leaves for step t is C_t.B_s times all
+    decays in between: a lower triangular (T, T) matrix, fine for the few hundred patches of a face.
+    """
+    total = log_decay.to(torch.promote_types(log_decay.dtype, torch.float32)).cumsum(1).transpose(1, 2)
+    between = total[..., :, None] - total[..., None, :]
+    past = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
+    weights = between.masked_fill(~past, -torch.inf).exp().to(x.dtype) * (C @ B.mT)[:, None]
+    return torch.einsum("nhts,nshp->nthp", weights, x)
+
+
+class MambaBlock(nn.Module):
+    """Tokens (N, T, dim) -> the same, with a residual. What is kept of the past depends on each token: it selects.
+
+    reverse: read from the last token to the first, since a picture has no reading direction.
+    """
+
+    def __init__(self, dim, state=16, head=32, expand=2, reverse=False):
+        super().__init__()
+        self.inner, self.state, self.head, self.reverse = dim * expand, state, head, reverse
+        heads = self.inner // head
+        self.norm = nn.LayerNorm(dim)
+        self.split = [self.inner, self.inner + 2 * state, heads]
+        self.enter = nn.Linear(dim, sum(self.split), bias=False)
+        self.mix = nn.Conv1d(self.split[1], self.split[1], 4, groups=self.split[1], padding=3)
+        self.log_rate = nn.Parameter(torch.linspace(1, 16, heads).log())
+        step = torch.linspace(-6.9, -2.3, heads).exp()  # first steps from 0.001 to 0.1, as in the paper
+        self.step_bias = nn.Parameter(step.expm1().log())
+        self.direct = nn.Parameter(torch.ones(heads))
+        self.out_norm = nn.RMSNorm(self.inner)
+        self.leave = nn.Linear(self.inner, dim, bias=False)
+
+    def forward(self, tokens):
+        x = self.norm(tokens.flip(1) if self.reverse else tokens)
+        gate, x, step = self.enter(x).split(self.split, -1)
+        x = F.silu(self.mix(x.mT)[..., :x.shape[1]].mT)  # each token with the three before it
+        x, B, C = x.split([self.inner, self.state, self.state], -1)
+        x = x.unflatten(-1, (-1, self.head))
+        step = F.softplus(step.float() + self.step_bias)
+        y = selective_scan(x * step[..., None].to(x.dtype), -self.log_rate.exp() * step, B, C)
+        y = (y + self.direct[:, None].to(x.dtype) * x).flatten(-2)
+        y = self.leave(self.out_norm((y * F.silu(gate)).float()))
+        return tokens + (y.flip(1) if self.reverse else y)
+
+
+class ConvBlock(nn.Module):
+    """Pictures (N, dim, H, W) -> the same: 3x3 convolutions with normalisation, and a residual."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False), nn.BatchNorm2d(dim),
+                                  nn.Conv2d(dim, 2 * dim, 1, bias=False), nn.BatchNorm2d(2 * dim), nn.GELU(),
+                                  nn.Conv2d(2 * dim, dim, 1, bias=False), nn.BatchNorm2d(dim))
+
+    def forward(self, x):
+        return x + self.body(x)
+
+
+class Mamba(nn.Module):
+    """Floats (N, 3, H, W) -> (N, outputs). Convolutions cut patches of 8 pixels; then blocks of both kinds in turn."""
+
+    def __init__(self, outputs=128, width=128, depth=4):
+        super().__init__()
+        sizes = (3, width // 4, width // 2, width)
+        self.patches = nn.Sequential(*(layer for i, o in zip(sizes, sizes[1:]) for layer in (
+            nn.Conv2d(i, o, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(o), nn.GELU())))
+        self.convs = nn.ModuleList(ConvBlock(width) for _ in range(depth))
+        self.mambas = nn.ModuleList(nn.Sequential(MambaBlock(width), MambaBlock(width, reverse=True)) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, outputs) if outputs else nn.Identity()
+        self.num_features = width
+
+    def forward(self, x):
+        x = self.patches(x)
+        for conv, mamba in zip(self.convs, self.mambas):
+            x = conv(x)
+            x = mamba(x.flatten(2).mT).mT.unflatten(2, x.shape[2:])
+        return self.head(self.norm(x.mean((2, 3))))
