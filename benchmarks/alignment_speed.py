@@ -45,7 +45,8 @@ def speeds(photos, points, device, repeats=5):
     arrays, fives, target = photos.permute(0, 2, 3, 1).numpy(), points.numpy(), REFERENCE.numpy()
 
     def batch():
-        faces = [straighten(part.to(device), five.to(device))[0].cpu() for part, five in zip(photos.split(64), points.split(64))]
+        parts = zip(photos.split(64), points.split(64))
+        faces = [straighten(part.to(device), five.to(device))[0].cpu() for part, five in parts]
         return torch.cat(faces).permute(0, 2, 3, 1).numpy()
 
     def loop():

@@ -65,8 +65,8 @@ def measure(faces, model, jitter=False):
         errors["hourglass"].append(nme(points, truth))
         errors["mtcnn"].append(nme(rough, truth))
     if not errors["mtcnn"]:
-        raise SystemExit(f"None of the {len(faces)} photos could be measured: {missed} without a face that MTCNN finds, {skipped} "
-                         "unusable. Do the paths and points of the CSV fit the folder?")
+        raise SystemExit(f"None of the {len(faces)} photos could be measured: {missed} without a face that MTCNN finds, "
+                         f"{skipped} unusable. Do the paths and points of the CSV fit the folder?")
     return {name: torch.cat(parts).numpy() for name, parts in errors.items()}, missed, skipped
 
 

@@ -100,7 +100,8 @@ def load_what_fits(encoder, path):
     own = encoder.state_dict()
     fits = {key: value for key, value in saved.items() if key in own and own[key].shape == value.shape}
     if len(fits) < len(own) / 2:
-        raise ValueError(f"{path} is of another encoder: only {len(fits)} of {len(own)} tensors fit '{encoder.settings['name']}'.")
+        raise ValueError(f"{path} is of another encoder: only {len(fits)} of {len(own)} tensors fit "
+                         f"'{encoder.settings['name']}'.")
     encoder.load_state_dict(own | fits)
 
 

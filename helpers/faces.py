@@ -207,7 +207,8 @@ def _ten_numbers(row, points_csv):
     try:
         return [float(row[column]) for column in POINT_COLUMNS]
     except (TypeError, ValueError):
-        raise ValueError(f"{points_csv}: the line of {row['file']} does not hold ten numbers; mend it or take it out.") from None
+        raise ValueError(f"{points_csv}: the line of {row['file']} does not hold ten numbers; mend it or take it "
+                         "out.") from None
 
 
 def split_people(faces, train, query, distractors=0, seed=0):

@@ -35,9 +35,10 @@ def landmark_crops(faces, size=CROP, widen=WIDEN, device="cpu", progress=True):
                 fives[k] = faces.points[i]
         skipped |= bad
         if boxes:
-            cut, matrices = crop_heads([photos[k] for k in boxes], torch.from_numpy(np.stack(list(boxes.values()))), size, widen)
+            where, what = (torch.from_numpy(np.stack(list(values.values()))) for values in (boxes, fives))
+            cut, matrices = crop_heads([photos[k] for k in boxes], where, size, widen)
             crops.append(cut)
-            points.append(transform(torch.from_numpy(np.stack(list(fives.values()))), matrices))
+            points.append(transform(what, matrices))
     if not crops:
         raise ValueError(f"None of the {len(faces)} photos of {faces.name} can be learned from; the first one: "
                          f"{next(iter(skipped.values()), 'there are none')}.")

@@ -39,39 +39,51 @@ class CrossEntropy(nn.Module):
 
 
 class MarginHead(nn.Module):
-    """Softmax over cosines with a margin: s * cos(theta + m), or s * (cos(theta) - m), for the true person.
+    """Softmax over cosines with a margin for the true person: s * cos(theta + m) or s * (cos(theta) - m), or in between.
 
-    kind: "arcface" (Deng et al. 2019, https://arxiv.org/abs/1801.07698; m in radians) or "cosface" (Wang et al.
-    2018, https://arxiv.org/abs/1801.09414; m of cosine). m = 0 is the normalised softmax that both start from.
+    kind: "arcface" (Deng et al. 2019, https://arxiv.org/abs/1801.07698; m in radians), "cosface" (Wang et al.
+    2018, https://arxiv.org/abs/1801.09414; m of cosine), or "adaface" (Kim et al. 2022,
+    https://arxiv.org/abs/2204.00964), which tells good photos by their long features: poor ones get ArcFace's margin,
+    middling ones CosFace's, good ones one that spares easy faces. m = 0 is the normalised softmax.
     The first loss is about s sin(m) + log(people): with s = 64 and m = 0.5 it is far above log(people).
     """
 
     def __init__(self, dim, people, s=16.0, m=0.3, kind="arcface"):
         super().__init__()
-        if kind not in ("arcface", "cosface"):
-            raise ValueError(f"There is no margin of kind '{kind}': choose arcface or cosface.")
+        if kind not in ("arcface", "cosface", "adaface"):
+            raise ValueError(f"There is no margin of kind '{kind}': choose arcface, cosface or adaface.")
         self.s, self.m, self.kind = s, m, kind
         self.centres = nn.Parameter(torch.empty(people, dim))
         nn.init.xavier_normal_(self.centres)
+        if kind == "adaface":  # running mean and deviation of the features' lengths; AdaFace's first values
+            self.register_buffer("length", torch.tensor([20.0, 100.0]))
 
     @in_float32
     def forward(self, features, people):
         cosine = F.linear(F.normalize(features), F.normalize(self.centres))
         true = cosine.gather(1, people[:, None])
-        logits = cosine.scatter(1, people[:, None], self.with_margin(true)) * self.s
+        logits = cosine.scatter(1, people[:, None], self.with_margin(true, self.quality(features))) * self.s
         health = {"accuracy": accuracy(cosine, people),  # without the margin, or it is judged by a harder exam
                   "true_cosine": true.detach().mean(), "spread": spread(features)}
         return F.cross_entropy(logits, people), health
 
-    def with_margin(self, cosine):
-        """The true person's cosine, made harder."""
-        if self.kind == "cosface":
-            return cosine - self.m
+    def quality(self, features):
+        """Where between poor (-1) and good (1) each photo stands (N, 1). ArcFace takes all as poor, CosFace as middling."""
+        if self.kind != "adaface":
+            return torch.full((len(features), 1), -1.0 if self.kind == "arcface" else 0.0, device=features.device)
+        lengths = features.detach().norm(dim=1, keepdim=True).clamp(1e-3, 100)
+        if self.training and len(features) > 1:
+            self.length.lerp_(torch.stack([lengths.mean(), lengths.std()]), 0.01)
+        return ((lengths - self.length[0]) / (self.length[1] + 1e-3) / 3).clamp(-1, 1)
+
+    def with_margin(self, cosine, quality):
+        """The true person's cosine (N, 1), made harder: by the angle -m * quality and by m + m * quality off the cosine."""
+        angle = -self.m * quality
         # acos has an infinite slope at 1 and -1; stay off them
-        theta = cosine.clamp(-1 + 1e-5, 1 - 1e-5).acos()
+        turned = cosine.clamp(-1 + 1e-5, 1 - 1e-5).acos() + angle
         # past pi the cosine would rise again and reward the wrong way; go on straight down instead (as insightface)
-        return torch.where(theta + self.m < torch.pi, (theta + self.m).cos(),
-                           cosine - self.m * torch.sin(torch.tensor(self.m)))
+        hard = torch.where(turned < torch.pi, turned.clamp(min=0).cos(), cosine - self.m * torch.tensor(self.m).sin())
+        return torch.where(angle == 0, cosine, hard) - self.m * (1 + quality)
 
     def logits(self, features):
         """Scaled cosines (N, people), without the margin."""

@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 from helpers.encoders import Encoder, embed
 
 
-@pytest.mark.parametrize("name", ["resnet10_small", "mamba", "resnet18", "resnet34", "resnet50", "resnext50_32x4d", "mobilenet_v2",
-                                  "efficientnet_b0", "efficientnet_v2_m", "mobilenetv3_small_050"])
+@pytest.mark.parametrize("name", ["resnet10_small", "mamba", "resnet18", "resnet34", "resnet50", "resnext50_32x4d",
+                                  "mobilenet_v2", "efficientnet_b0", "efficientnet_v2_m", "mobilenetv3_small_050"])
 def test_any_model_ends_in_one_embedding_layer(name, random_faces):
     torch.manual_seed(0)
     encoder = Encoder(name, 64, 64)
@@ -64,7 +64,8 @@ def test_colours_are_normalised_as_the_weights_expect(monkeypatch):
     monkeypatch.setattr("timm.create_model", lambda name, pretrained, **options: original(name, **options))
     encoder = Encoder("resnet18", 32, 32, weights="imagenet")
     face = torch.full((1, 3, 32, 32), 255, dtype=torch.uint8)
-    assert torch.allclose(encoder.prepare(face)[0, :, 0, 0], (1 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225]))
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    assert torch.allclose(encoder.prepare(face)[0, :, 0, 0], (1 - mean) / std)
     plain = Encoder("resnet18", 32, 32)
     assert torch.equal(plain.prepare(face), torch.ones(1, 3, 32, 32))
     plain.load_state_dict(encoder.state_dict())  # what the weights expect comes along with them

@@ -103,7 +103,8 @@ def small_celeba(request, tmp_path, some_orl):
     points = [[name, *range(10)] for name in names]
     parts = [[name, int(i >= 16)] for i, name in enumerate(names)]
     if kaggle:
-        header = "image_id," + ",".join(f"{a}_{b}" for a in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for b in "xy")
+        parts_of_a_face = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
+        header = "image_id," + ",".join(f"{part}_{axis}" for part in parts_of_a_face for axis in "xy")
         (folder / "list_landmarks_align_celeba.csv").write_text("\n".join([header, *(",".join(map(str, r)) for r in points)]))
         (folder / "list_eval_partition.csv").write_text("\n".join(["image_id,partition", *(f"{n},{p}" for n, p in parts)]))
     else:
@@ -182,7 +183,8 @@ HEADER = ",".join(["file", "split", *POINT_COLUMNS])
 
 
 def test_photos_with_points(tmp_path):
-    (tmp_path / "points.csv").write_text(f"{HEADER}\na/1.jpg,train,{','.join('0123456789')}\nb/2.jpg,test,{','.join('9' * 10)}\n")
+    rows = [f"a/1.jpg,train,{','.join('0123456789')}", f"b/2.jpg,test,{','.join('9' * 10)}"]
+    (tmp_path / "points.csv").write_text("\n".join([HEADER, *rows]))
     faces = photos_with_points(tmp_path, tmp_path / "points.csv")
     assert faces.files == [tmp_path / "a" / "1.jpg", tmp_path / "b" / "2.jpg"] and faces.people.tolist() == [0, 1]
     assert faces.points[0].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]

@@ -52,9 +52,40 @@ def test_margin_at_cosine_one_and_minus_one_has_a_finite_slope(kind):
 
 
 def test_a_larger_angle_never_costs_less():
-    cosine = torch.linspace(1, -1, 500)
-    for kind in ("arcface", "cosface"):
-        assert (MarginHead(2, 2, s=1, m=0.5, kind=kind).with_margin(cosine).diff() <= 1e-6).all()
+    cosine = torch.linspace(1, -1, 500)[:, None]
+    for quality in (-1, -0.5, 0, 0.5, 1):
+        harder = MarginHead(2, 2, s=1, m=0.5, kind="adaface").with_margin(cosine, torch.full((500, 1), quality))
+        assert (harder.diff(dim=0) <= 1e-6).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_adaface_agrees_with_its_formula_in_float64(seed):
+    features, labels = batch(seed)
+    head = MarginHead(16, 6, s=30, m=0.4, kind="adaface").eval()
+    head.length = torch.tensor([4.0, 1.0])
+    centres = head.centres.detach().double()
+    x, cost = features.detach().double(), 0
+    for row, person in zip(x, labels):
+        cosine = (centres / centres.norm(dim=1, keepdim=True)) @ (row / row.norm())
+        quality = min(1.0, max(-1.0, (row.norm().item() - 4) / (1 + 1e-3) * (1 / 3)))
+        theta = min(max(math.acos(cosine[person]) - 0.4 * quality, 0), math.pi)
+        logits = cosine.clone()
+        logits[person] = math.cos(theta) - (0.4 + 0.4 * quality)
+        cost += torch.nn.functional.cross_entropy(30 * logits, person) / len(x)
+    assert head(features, labels)[0].item() == pytest.approx(cost.item(), rel=1e-4)
+
+
+def test_adaface_lies_between_the_others_and_follows_the_lengths():
+    cosine = torch.linspace(0.95, -0.5, 50)[:, None]
+    adaface, arcface, cosface = (MarginHead(16, 6, s=1, m=0.3, kind=kind) for kind in ("adaface", "arcface", "cosface"))
+    for quality, other in ((-1.0, arcface), (0.0, cosface)):
+        same = torch.full_like(cosine, quality)
+        assert torch.allclose(adaface.with_margin(cosine, same), other.with_margin(cosine, other.quality(cosine)))
+    features, labels = batch()
+    before = adaface.length.clone()
+    adaface(features, labels)
+    assert adaface.length[0] < before[0] and adaface.length[1] < before[1]
+    assert torch.equal(adaface.length, adaface.eval().length) and adaface.quality(features).abs().max() <= 1
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -118,7 +149,7 @@ def test_a_mixture_is_the_weighted_sum():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match="arcface or cosface"):
+    with pytest.raises(ValueError, match="arcface, cosface or adaface"):
         MarginHead(4, 2, kind="sphereface")
     with pytest.raises(ValueError, match="semihard"):
         TripletLoss(mining="easy")
