@@ -3,6 +3,7 @@
 They take uint8 or float pictures (N, 3, H, W) of values 0 to 255 with their targets, and give floats of the same
 range. Targets are people (N,), which stay, or points (N, 5, 2), which move with the picture.
 """
+import kornia.augmentation as K
 import torch
 import torch.nn.functional as F
 
@@ -72,6 +73,32 @@ class Degrade:
 
     def __repr__(self):
         return f"Degrade({', '.join(f'{key}={value}' for key, value in vars(self).items())})"
+
+
+class Photometric:
+    """Five changes of light and colour: grey, brightness and hue, blur, two bits for each colour, equalised histogram.
+
+    Each picture gets one of the five, or none, all equally likely; with compose=True it gets each of them with chance
+    1/2, one after another, which is much: some faces are hardly seen any more.
+    """
+
+    def __init__(self, compose=False):
+        self.compose = compose
+        self.changes = (K.RandomGrayscale(p=1.0), K.ColorJitter(brightness=0.5, hue=0.3, p=1.0),
+                        K.RandomGaussianBlur((5, 9), (0.1, 5.0), p=1.0), K.RandomPosterize((2, 2), p=1.0),
+                        K.RandomEqualize(p=1.0))
+
+    def __call__(self, images, targets):
+        x = images.float() / 255
+        one = torch.randint(len(self.changes) + 1, (len(x),), device=x.device)
+        for k, change in enumerate(self.changes):
+            rows = torch.rand(len(x), device=x.device) < 0.5 if self.compose else one == k
+            if rows.any():
+                x[rows] = change(x[rows])
+        return (x * 255).clamp(0, 255), targets
+
+    def __repr__(self):
+        return f"Photometric(compose={self.compose})"
 
 
 def gaussian_blur(images, sigmas):

@@ -128,6 +128,25 @@ def unfreeze_last(encoder, blocks):
     return sum(p.numel() for p in encoder.parameters() if p.requires_grad)
 
 
+class LayerFreezer:
+    """Let the first layers of an encoder rest: layers[i] of its net's children in epoch i, the last entry ever after.
+
+    Resting layers keep their weights and, in batch normalisation, their statistics.
+    """
+
+    def __init__(self, layers):
+        self.layers = list(layers)
+
+    def __call__(self, encoder, epoch):
+        resting = self.layers[min(epoch, len(self.layers) - 1)]
+        for i, layer in enumerate(encoder.net.children()):
+            layer.requires_grad_(i >= resting)
+            layer.train(i >= resting and encoder.training)
+
+    def __repr__(self):
+        return f"LayerFreezer({self.layers})"
+
+
 @torch.inference_mode()
 def embed(encoder, faces, mirror=True, attn_mask=None, batch_size=32):
     """Unit embeddings, float32 (N, dim) on the CPU, of uint8 faces (N, 3, H, W).

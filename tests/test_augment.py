@@ -1,9 +1,10 @@
 """Changes of training pictures do what they say, each picture with its own luck."""
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 from skimage.filters import gaussian
 
-from helpers.augment import Degrade, Jitter, gaussian_blur
+from helpers.augment import Degrade, Jitter, Photometric, gaussian_blur
 from helpers.landmarks import decode_heatmaps, encode_heatmaps
 
 
@@ -47,3 +48,24 @@ def test_a_crop_from_the_middle_keeps_its_points():
         assert moved.shape == (1, 3, 128, 128)
         assert torch.allclose(fives, points - 24, atol=1e-3)
         assert (decode_heatmaps(moved[:, 0])[0] - fives[:, k]).abs().max() < 0.1
+
+
+def test_each_picture_gets_one_of_five_changes_or_none():
+    torch.manual_seed(0)
+    images, people = pictures(120, 32), torch.arange(120)
+    out, same = Photometric()(images, people)
+    unchanged = (out - images).abs().flatten(1).amax(1) < 1e-3
+    grey = (out[:, 0] == out[:, 1]).flatten(1).all(1)
+    coarse = torch.tensor([len(image.round().unique()) <= 4 for image in out])
+    for share in (unchanged, grey, coarse):
+        assert 8 <= share.sum() <= 32  # a sixth of 120 is 20
+    assert not (grey & coarse).any() and torch.equal(same, people) and out.min() >= 0 and out.max() <= 255
+    both = Photometric(compose=True)(images, people)[0]
+    assert ((both - images).abs().flatten(1).amax(1) < 1e-3).sum() < 12  # none of five changes: 1 in 32
+
+
+def test_equalising_agrees_with_pillow():
+    image = (pictures(1, 48)[0] // 3) + 40
+    oracle = np.array(ImageOps.equalize(Image.fromarray(image.permute(1, 2, 0).numpy()))).astype(int)
+    ours = Photometric().changes[4](image[None].float() / 255)[0].permute(1, 2, 0).numpy() * 255
+    assert np.abs(ours - oracle).mean() < 2

@@ -1,12 +1,20 @@
 """A run that was stopped ends with the very same weights, and an edited setting starts a run of its own."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from helpers.augment import Jitter
 from helpers.batches import people_by_photos, shuffled
-from helpers.encoders import Encoder
+from helpers.encoders import Encoder, LayerFreezer
 from helpers.losses import MarginHead, TripletLoss
-from helpers.training import fit, saved_runs
+from helpers.runs import Run, saved_runs
+from helpers.training import fit
 
 
 class StopAt(Jitter):
@@ -36,7 +44,7 @@ def train(folder, faces, people, loss=None, **options):
     return encoder, run
 
 
-@pytest.mark.parametrize("schedule", ["onecycle", "cosine", "restarts", "constant"])
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine", "restarts", "warmup", "constant"])
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path, random_faces, schedule):
     whole, _ = train(tmp_path / "whole", *random_faces, augment=StopAt(), schedule=schedule)
     for stop in (4, 7):  # in the middle of the second epoch, and of the third, after which it goes on
@@ -110,3 +118,74 @@ def test_the_encoders_size_belongs_to_the_fingerprint(tmp_path, random_faces):
         encoder, loss = Encoder("resnet10_small", 16, size), MarginHead(16, 4)
         folders.add(fit(encoder, loss, *random_faces, tmp_path / "run", epochs=1, progress=False).folder)
     assert len(folders) == 2
+
+
+def test_resting_layers_keep_their_weights_and_statistics(tmp_path, random_faces):
+    torch.manual_seed(0)
+    first = [p.clone() for p in Encoder("resnet10_small", 16, 32).net.conv1.state_dict().values()]
+    resting, _ = train(tmp_path / "a", *random_faces, epochs=2, freezer=LayerFreezer([4, 4]))
+    assert all(torch.equal(a, b) for a, b in zip(first, resting.net.conv1.state_dict().values()))
+    later, _ = train(tmp_path / "b", *random_faces, epochs=2, freezer=LayerFreezer([4, 0]))
+    assert not all(torch.equal(a, b) for a, b in zip(first, later.net.conv1.state_dict().values()))
+
+
+def test_a_frozen_run_resumes_to_the_same_weights(tmp_path, random_faces):
+    options = dict(freezer=LayerFreezer([7, 5, 2, 0]), epochs=4)
+    whole, _ = train(tmp_path / "whole", *random_faces, augment=StopAt(), **options)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "killed", *random_faces, augment=StopAt(7), **options)
+    resumed, _ = train(tmp_path / "killed", *random_faces, augment=StopAt(), **options)
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values()))
+
+
+def test_the_best_model_is_kept_and_the_curves_are_in_tensorboard(tmp_path, random_faces):
+    scores, seen = iter([0.1, 0.9, 0.5]), []
+
+    def evaluate(model):
+        seen.append({key: value.clone() for key, value in model.state_dict().items()})
+        return {"score": next(scores)}
+
+    _, run = train(tmp_path, *random_faces, epochs=3, evaluate=evaluate, best="score")
+    best = load_file(run.folder / "best.safetensors")
+    assert all(torch.equal(best[key], seen[1][key]) for key in best)
+    events = EventAccumulator(str(run.folder)).Reload()
+    assert [round(event.value, 1) for event in events.Scalars("score")] == [0.1, 0.9, 0.5]
+    assert [event.step for event in events.Scalars("loss")] == [1, 2, 3]
+
+
+def test_a_limit_in_hours_ends_a_run_after_a_whole_epoch(tmp_path, random_faces):
+    _, run = train(tmp_path, *random_faces, epochs=50, hours=1e-6)
+    assert run.finished and len(run.history) == 1
+
+
+TWO_PROCESSES = """
+import sys, torch
+from helpers.training import fit
+
+class Tiny(torch.nn.Module):  # no batch normalisation, whose statistics would differ with the share of the batch
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(48, 4)
+    def forward(self, x):
+        return self.linear(x.float().flatten(1) / 255)
+
+class Loss(torch.nn.Module):
+    def forward(self, logits, people):
+        return torch.nn.functional.cross_entropy(logits, people), {"accuracy": (logits.argmax(1) == people).float().mean()}
+
+torch.manual_seed(0)
+images, people = torch.randint(0, 256, (32, 3, 4, 4), dtype=torch.uint8), torch.arange(32) % 4
+fit(Tiny(), Loss(), images, people, sys.argv[1], epochs=5, batch_size=8, lr=1e-2, progress=False)
+"""
+
+
+def test_two_processes_give_the_curve_of_one(tmp_path):
+    (tmp_path / "train.py").write_text(TWO_PROCESSES)
+    here = {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    curves = []
+    for count in (1, 2):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "train.py"]
+        subprocess.run([*command, str(tmp_path / f"run{count}")], cwd=tmp_path, env=os.environ | here, check=True, timeout=300)
+        [folder] = tmp_path.glob(f"run{count}-*")
+        curves.append([(row["loss"], row["accuracy"]) for row in Run(folder).history])
+    assert len(curves[0]) == 5 and torch.allclose(torch.tensor(curves[0]), torch.tensor(curves[1]), atol=1e-4)
