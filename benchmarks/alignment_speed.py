@@ -11,7 +11,7 @@ import time
 import numpy as np
 import torch
 from skimage.data import astronaut
-from skimage.transform import SimilarityTransform
+from skimage.transform import estimate_transform
 from skimage.transform import warp as skimage_warp
 
 from helpers import course
@@ -65,8 +65,7 @@ def speeds(photos, points, device, repeats=5):
 
 def one(image, points, target):
     """A straight face as scikit-image makes it, uint8."""
-    similarity = SimilarityTransform()
-    similarity.estimate(points, target)
+    similarity = estimate_transform("similarity", points, target)  # a SimilarityTransform
     face = skimage_warp(image, similarity.inverse, output_shape=(FACE, FACE), order=1, mode="reflect", preserve_range=True)
     return face.round().astype(np.uint8)
 

@@ -48,6 +48,8 @@ def measure(faces, model, jitter=False):
         photos, numbers, bad = faces.read(range(start, min(start + CHUNK, len(faces))))
         usable = [k for k, i in enumerate(numbers) if inside(faces.points[i], photos[k])]
         skipped += len(bad) + len(photos) - len(usable)
+        if not usable:
+            continue
         photos, truth = [photos[k] for k in usable], [faces.points[numbers[k]] for k in usable]
         if jitter:
             photos, truth = zip(*(shake(photo, points, draw) for photo, points in zip(photos, truth)))

@@ -30,6 +30,7 @@ def build_aligned_set(faces, hourglass, folder, maker, device="cpu", progress=Tr
     where it was stopped; another maker starts the folder afresh. Of several faces in a photo the largest is taken.
     hourglass: a StackedHourglass, or None to take MTCNN's own points.
     """
+    maker = f"{maker}\n{','.join(COLUMNS)}"  # an older layout of photos.csv is made anew as well
     maker_file, sheet = folder / "maker.txt", folder / "debug" / "points.jpg"
     if folder.exists() and (not maker_file.exists() or maker_file.read_text() != maker):
         shutil.rmtree(folder)

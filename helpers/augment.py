@@ -85,7 +85,7 @@ class Photometric:
     def __init__(self, compose=False):
         self.compose = compose
         self.changes = (K.RandomGrayscale(p=1.0), K.ColorJitter(brightness=0.5, hue=0.3, p=1.0),
-                        K.RandomGaussianBlur((5, 9), (0.1, 5.0), p=1.0), K.RandomPosterize((2, 2), p=1.0),
+                        K.RandomGaussianBlur((9, 9), (0.1, 5.0), p=1.0), K.RandomPosterize((2, 2), p=1.0),
                         K.RandomEqualize(p=1.0))
 
     def __call__(self, images, targets):
@@ -104,7 +104,9 @@ class Photometric:
 def gaussian_blur(images, sigmas):
     """Blur each float picture of (N, 3, H, W) by its own standard deviation (N,), in pixels; 0 leaves it as it is."""
     n, colours, height, width = images.shape
-    reach = max(1, int(3 * sigmas.max())) if n else 1
+    if not n:
+        return images
+    reach = max(1, int(3 * sigmas.max()))
     steps = torch.arange(-reach, reach + 1, device=images.device)
     kernels = torch.exp(-steps ** 2 / (2 * sigmas.clamp(min=1e-3)[:, None] ** 2))
     kernels = (kernels / kernels.sum(1, keepdim=True)).repeat_interleave(colours, 0)[:, None, None]

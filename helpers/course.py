@@ -50,8 +50,8 @@ def load_model(kind, path, device="cpu"):
             model = kind(**json.loads(file.metadata()["settings"]))
         model.load_state_dict(load_file(path))
     except Exception as error:
-        raise ValueError(f"{path} is no {kind.__name__} that this course saved, or it is cut short "
-                         f"({type(error).__name__}); delete it and run the notebook that makes it.") from None
+        raise ValueError(f"{path} is no {kind.__name__} that this course saved, or it is missing or cut short "
+                         f"({type(error).__name__}); make it anew, or fetch the repository anew if it ships.") from None
     return model.to(device).eval()
 
 
@@ -72,13 +72,12 @@ def new_hourglass(settings):
 
 
 def hourglass(settings):
-    """The hourglass that straightens faces: the shipped one, notebook 1's own, or None, which means MTCNN's points."""
+    """The hourglass that straightens faces: the shipped one, notebook 1's own, a file's, or None: MTCNN's points."""
     if settings.hourglass == "mtcnn":
         return None
-    path = SHIPPED_HOURGLASS if settings.hourglass == "shipped" else own_hourglass_path(settings)
-    if not path.exists():
-        raise FileNotFoundError(f"FACES_HOURGLASS is '{settings.hourglass}', but {path} is missing: " + (
-            "run notebook 1 first." if settings.hourglass == "own" else "fetch the whole repository again, or choose own."))
+    path = {"shipped": SHIPPED_HOURGLASS, "own": own_hourglass_path(settings)}.get(settings.hourglass, settings.hourglass)
+    if settings.hourglass == "own" and not path.exists():
+        raise FileNotFoundError(f"FACES_HOURGLASS is 'own', but {path} is missing: run notebook 1 first.")
     return load_model(StackedHourglass, path, settings.torch_device)
 
 
@@ -94,7 +93,9 @@ def aligned_folder(settings):
     """Where the straight faces of the dataset's people are kept."""
     people = settings.people + settings.query_people + settings.distractor_people
     name = f"{settings.dataset_name}_top{people}"
-    return Path(settings.data_dir) / "aligned" / (name if settings.hourglass == "shipped" else f"{name}_{settings.hourglass}")
+    if settings.hourglass != "shipped":
+        name += f"_{Path(settings.hourglass).stem}"
+    return Path(settings.data_dir) / "aligned" / name
 
 
 @dataclass

@@ -28,7 +28,6 @@ class Encoder(nn.Module):
         self.settings = {"name": name, "dim": dim, "size": size, "face_stem": face_stem, **options}
         self.size = size
         self.net = _new_net(name, dim, weights == "imagenet", options)
-        self.dim = dim or _features(self.net)
         if face_stem:
             _shrink_stem(self.net, name)
         mean, std = _imagenet_colours(self.net, name) if weights == "imagenet" else ((0.5,) * 3, (0.5,) * 3)
@@ -36,6 +35,9 @@ class Encoder(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1) * 255)
         if weights not in ("none", "imagenet"):
             load_what_fits(self, weights)
+        with torch.inference_mode():
+            self.dim = dim or self.eval()(torch.zeros(1, 3, size, size)).shape[1]
+        self.train()
 
     def prepare(self, faces):
         """What the network itself takes: floats (N, 3, size, size), normalised as its weights expect it."""
@@ -53,7 +55,10 @@ def _new_net(name, dim, pretrained, options):
     if name == "mamba":
         if pretrained:
             raise ValueError("No ImageNet weights exist for the encoder 'mamba': choose none, or the path of a saved one.")
-        return Mamba(dim, **options)
+        try:
+            return Mamba(dim, **options)
+        except TypeError as error:
+            raise ValueError(f"The encoder 'mamba' takes width and depth: {error}.") from None
     name, small = SMALL.get(name, (name, {}))
     options = small | options
     if not timm.is_model(name) and name not in torchvision.models.list_models():
@@ -68,12 +73,6 @@ def _new_net(name, dim, pretrained, options):
         raise ValueError(f"The encoder '{name}' can't be made: {what} ({error}).") from None
     replace_last_linear(net, dim)
     return net
-
-
-def _features(net):
-    if hasattr(net, "num_features"):
-        return net.num_features
-    return [module for module in net.modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1].weight.shape[0]
 
 
 def _shrink_stem(net, name):
@@ -92,9 +91,9 @@ def _imagenet_colours(net, name):
 
 
 def load_what_fits(encoder, path):
-    """Load a saved encoder's weights where names and shapes agree; ValueError if less than half of them do."""
+    """Load the encoder of a saved model or run where names and shapes agree; ValueError if less than half of them do."""
     try:
-        saved = load_file(path)
+        saved = {key.removeprefix("model."): value for key, value in load_file(path).items()}
     except Exception as error:
         raise ValueError(f"{path} holds no weights of an encoder that can be read ({type(error).__name__}).") from None
     own = encoder.state_dict()
@@ -106,12 +105,10 @@ def load_what_fits(encoder, path):
 
 
 def replace_last_linear(net, dim):
-    """Swap the last nn.Linear of a network for one with `dim` outputs (None: for nothing); return the new width."""
+    """Swap the last nn.Linear of a network for one with `dim` outputs (None: for nothing)."""
     name = [n for n, module in net.named_modules() if isinstance(module, nn.Linear)][-1]
     parent, child = net.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]
-    inputs = net.get_submodule(name).in_features
-    setattr(parent, child, nn.Linear(inputs, dim) if dim else nn.Identity())
-    return dim or inputs
+    setattr(parent, child, nn.Linear(net.get_submodule(name).in_features, dim) if dim else nn.Identity())
 
 
 def unfreeze_last(encoder, blocks):
@@ -131,6 +128,7 @@ def unfreeze_last(encoder, blocks):
 class LayerFreezer:
     """Let the first layers of an encoder rest: layers[i] of its net's children in epoch i, the last entry ever after.
 
+    For networks whose children stand in the order of the picture's way, such as ResNets (10 children).
     Resting layers keep their weights and, in batch normalisation, their statistics.
     """
 
@@ -139,9 +137,9 @@ class LayerFreezer:
 
     def __call__(self, encoder, epoch):
         resting = self.layers[min(epoch, len(self.layers) - 1)]
-        for i, layer in enumerate(encoder.net.children()):
-            layer.requires_grad_(i >= resting)
-            layer.train(i >= resting and encoder.training)
+        for layer in list(encoder.net.children())[:resting]:
+            layer.requires_grad_(False)
+            layer.eval()
 
     def __repr__(self):
         return f"LayerFreezer({self.layers})"

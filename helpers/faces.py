@@ -146,10 +146,14 @@ def celeba(data_dir="data", part=None):
     if (photos / "img_align_celeba").is_dir():
         photos = photos / "img_align_celeba"
     points, person_of = (_celeba_table(folder, name) for name in ("list_landmarks_align_celeba", "identity_CelebA"))
+    lacking = set(points) - set(person_of)
+    if lacking:
+        raise ValueError(f"{folder / 'identity_CelebA.txt'} lacks {len(lacking)} of {len(points)} photos, such as "
+                         f"{min(lacking)}: it was cut short; fetch it again.")
     names = list(points)
     if part is not None:
-        partition = _celeba_table(folder, "list_eval_partition")
-        names = [n for n in names if partition[n] == [{"train": "0", "valid": "1", "test": "2"}[part]]]
+        partition, code = _celeba_table(folder, "list_eval_partition"), {"train": "0", "valid": "1", "test": "2"}[part]
+        names = [n for n in names if partition.get(n) == [code]]
     ids = sorted({int(person_of[n][0]) for n in names})
     return FaceSet("celeba", [photos / n for n in names], np.searchsorted(ids, [int(person_of[n][0]) for n in names]),
                    [str(i) for i in ids], np.array([points[n] for n in names], np.float32).reshape(-1, 5, 2))
@@ -188,12 +192,12 @@ def photos_with_points(folder, points_csv, split=None):
     """
     with open(points_csv, newline="", encoding="utf-8-sig") as file:
         table = csv.DictReader(file)
-        wanted = ["file", *POINT_COLUMNS, *(["split"] if split else [])]
+        wanted = ["file", *(["split"] if split else []), *POINT_COLUMNS]
         missing = [column for column in wanted if column not in (table.fieldnames or [])]
         if missing:
             raise ValueError(f"{points_csv} has no column {', '.join(missing)}: its first line must be "
                              f"{','.join(wanted)}.")
-        rows = [row for row in table if split is None or row["split"] == split]
+        rows = [row for row in table if not split or row["split"] == split]
     if not rows:
         raise ValueError(f"{points_csv} holds no rows{f' of the split {split}' if split else ''}.")
     points = np.array([_ten_numbers(row, points_csv) for row in rows], np.float32)

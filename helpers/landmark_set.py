@@ -28,7 +28,7 @@ def landmark_crops(faces, size=CROP, widen=WIDEN, device="cpu", progress=True):
                     continue
                 boxes[k], fives[k] = found.boxes[0], found.points[0]
             elif not inside(faces.points[i], photos[k]):
-                bad[i] = f"{faces.files[i]}: its points do not all lie inside the photo"
+                bad[i] = f"{faces.files[i]}: its points do not all lie inside the photo, or its eyes coincide"
             else:
                 nearest = nearest_face(found, faces.points[i])
                 boxes[k] = box_about(faces.points[i]) if nearest is None else found.boxes[nearest]
@@ -62,6 +62,7 @@ def box_about(points):
 
 
 def inside(points, photo):
-    """Do all points (5, 2) lie inside a photo (3, H, W)? Not-a-number never does."""
+    """Do all points (5, 2) lie inside a photo (3, H, W), the eyes two pixels apart or more? Not-a-number never does."""
     height, width = photo.shape[1:]
-    return bool((points > -0.5).all() and (points < [width - 0.5, height - 0.5]).all())
+    return bool((points > -0.5).all() and (points < [width - 0.5, height - 0.5]).all()
+                and np.linalg.norm(points[0] - points[1]) >= 2)

@@ -150,11 +150,19 @@ class HeatmapLoss(nn.Module):
 
 
 @torch.inference_mode()
-def predict_points(model, crops, batch_size=16):
-    """Points (N, 5, 2) in pixels of the given uint8 crops (N, 3, S, S), and the peaks (N, 5), on the CPU."""
+def predict_points(model, crops, mirror=True, batch_size=16):
+    """Points (N, 5, 2) in pixels of the given uint8 crops (N, 3, S, S), and the peaks (N, 5), on the CPU.
+
+    mirror: take the mean of the heatmaps of the crop and of its mirror image, for twice the time and a steadier answer.
+    """
     model.eval()
+
+    def heatmaps(batch):
+        plain = model(batch)[:, -1]
+        return (plain + model(batch.flip(-1))[:, -1].flip(-1)[:, MIRRORED]) / 2 if mirror else plain
+
     device = next(model.parameters()).device
-    points, peaks = zip(*(decode_heatmaps(model(batch.to(device))[:, -1]) for batch in crops.split(batch_size)))
+    points, peaks = zip(*(decode_heatmaps(heatmaps(batch.to(device))) for batch in crops.split(batch_size)))
     scale = crops.shape[-1] / CROP
     return (to_crop_pixels(torch.cat(points)) + 0.5).cpu() * scale - 0.5, torch.cat(peaks).cpu()
 

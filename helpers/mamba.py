@@ -1,4 +1,4 @@
-"""A face read as a sequence of patches by selective state spaces, on any device; the recogniser of one of the encoders.
+"""A face read as a sequence of patches by selective state spaces, on any device: the encoder `mamba`.
 
 Mamba, Gu and Dao 2023, https://arxiv.org/abs/2312.00752, with the scan of Mamba-2, Dao and Gu 2024,
 https://arxiv.org/abs/2405.21060: with one decay for each head, the whole recurrence is one masked matrix product.

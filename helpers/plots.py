@@ -54,7 +54,8 @@ def points_on(images, point_sets, titles=None, title=None, columns=8, side=1.6):
     handles = [Line2D([], [], marker="o", linestyle="", color=colours[name], label=name) for name in point_sets]
     figure.legend(handles=handles, loc="lower center", ncols=len(handles), frameon=False)
     figure.suptitle(title)
-    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    figure.set_figheight(figure.get_figheight() + 0.3)  # room for the legend
+    figure.tight_layout(rect=(0, 0.3 / figure.get_figheight(), 1, 1), h_pad=1.5)
     return figure
 
 

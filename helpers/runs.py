@@ -57,10 +57,10 @@ class Run:
         """Write everything a resumed run needs, in one atomic step; and the model, if its number `best` was never higher."""
         state = {"both": both.state_dict(), "optimizer": optimiser.state_dict(), "scheduler": scheduler.state_dict(),
                  "history": self.history, "seconds": self.seconds}
-        write_atomically(self.folder / "checkpoint.pt", lambda path: torch.save(state, path))
         if best is not None and self.history[-1][best] == max(row[best] for row in self.history):
             weights = {k: v.contiguous() for k, v in both["model"].state_dict().items()}
             write_atomically(self.folder / "best.safetensors", lambda path: save_file(weights, path))
+        write_atomically(self.folder / "checkpoint.pt", lambda path: torch.save(state, path))
         keys = dict.fromkeys(key for row in self.history for key in row)
         rows = [[row.get(key, "") for key in keys] for row in self.history]
         write_text(self.folder / "curves.csv", to_csv([list(keys), *rows]))

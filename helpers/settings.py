@@ -27,7 +27,7 @@ class Settings:
     stacks: int = 1
     sigma: float = 2.0
     landmark_epochs: int = 40
-    # whose points straighten the faces of all notebooks: shipped (models/), own (what notebook 1 trained) or mtcnn
+    # whose points straighten the faces of all notebooks: shipped (models/), own (what notebook 1 trained), mtcnn, or a file
     hourglass: str = "shipped"
     # notebooks 2 and 3: the recogniser
     encoder: str = "resnet10_small"
@@ -91,8 +91,9 @@ def load_settings(environment=os.environ):
             raise ValueError(f"FACES_{name.upper()} is {getattr(settings, name)}, which is too small.")
     if settings.device.partition(":")[0] not in ("auto", "cpu", "cuda", "mps"):
         raise ValueError(f"FACES_DEVICE is '{settings.device}': choose auto, cpu, cuda or mps.")
-    if settings.hourglass not in ("shipped", "own", "mtcnn"):
-        raise ValueError(f"FACES_HOURGLASS is '{settings.hourglass}': choose shipped, own or mtcnn.")
+    if settings.hourglass not in ("shipped", "own", "mtcnn") and not Path(settings.hourglass).is_file():
+        raise ValueError(f"FACES_HOURGLASS is '{settings.hourglass}': choose shipped, own, mtcnn, or the path of a "
+                         "hourglass that was trained.")
     return settings
 
 

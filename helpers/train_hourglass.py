@@ -1,6 +1,6 @@
 """Train the hourglass that ships, on points set by hand.
 
-    python -m helpers.train_hourglass --data PHOTOS POINTS.csv --data MORE_PHOTOS MORE_POINTS.csv
+    python -m helpers.train_hourglass --data PHOTOS POINTS.csv --data MORE_PHOTOS MORE_POINTS.csv --out mine.safetensors
 
 A stopped training goes on where it was when the same command is given again.
 """
@@ -13,27 +13,29 @@ import torch
 from . import course
 from .alignment import WIDEN
 from .augment import Compose, Degrade, Jitter
-from .faces import photos_with_points
+from .faces import celeba, photos_with_points
 from .files import to_csv, write_text
 from .landmark_set import landmark_crops
 from .landmarks import CROP, HeatmapLoss, StackedHourglass, nme, predict_points
 from .training import fit
 
-ROOM = 176  # side of the crops kept in memory: when turned and shifted, 128 pixels cut from their middle show real surroundings
+ROOM = 176  # side of the crops kept in memory: of the 128 pixels cut from their middle, turned, most show real surroundings
 
 
 def main(arguments=None):
     """Read the command line and train."""
     parser = argparse.ArgumentParser(prog="python -m helpers.train_hourglass", description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", nargs=2, action="append", required=True, metavar=("PHOTOS", "POINTS.csv"),
+    parser.add_argument("--data", nargs=2, action="append", default=[], metavar=("PHOTOS", "POINTS.csv"),
                         help="a folder of photos and a CSV of points in them; may be given more than once")
-    parser.add_argument("--split", default="train", help="the rows of the CSV to learn from (default: %(default)s)")
+    parser.add_argument("--celeba", metavar="DATA_DIR", help="learn from CelebA, in DATA_DIR/celeba")
+    parser.add_argument("--split", default="train", help='rows to learn from; "" for all (default: %(default)s)')
     for name, kind, default in (("channels", int, 32), ("grow", int, 32), ("stacks", int, 1), ("sigma", float, 1.5),
-                                ("epochs", int, 26), ("batch-size", int, 16), ("lr", float, 8e-3), ("seed", int, 0)):
+                                ("epochs", int, 26), ("polish", int, 5), ("batch-size", int, 16), ("lr", float, 8e-3),
+                                ("seed", int, 0)):
         parser.add_argument(f"--{name}", type=kind, default=default, help="default: %(default)s")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--run", default="runs/shipped_hourglass", help="folder of the run (default: %(default)s)")
-    parser.add_argument("--out", default="models/hourglass.safetensors", help="default: %(default)s")
+    parser.add_argument("--out", required=True, help="where the weights go; FACES_HOURGLASS may name them then")
     try:
         train_hourglass(parser.parse_args(arguments))
     except (ValueError, OSError) as error:
@@ -41,19 +43,30 @@ def main(arguments=None):
 
 
 def train_hourglass(options):
-    """Learn points set by hand, in every turn, size and quality; a twentieth of each set's photos is held out."""
+    """Learn points set by hand, in every turn, size and quality, then polish on photos changed less.
+
+    A twentieth of each set's photos is held out, for the curves.
+    """
     parts = [photos_with_points(photos, points, options.split) for photos, points in options.data]
+    if options.celeba:
+        parts.append(celeba(options.celeba, options.split or None))
+    if not parts:
+        raise ValueError("There is nothing to learn from: give --data PHOTOS POINTS.csv, or --celeba DATA_DIR.")
     crops, points, held_out = gather(parts, options)
     seen_crops, seen_points = Jitter(0, 0, 0, False, 0, CROP)(crops[held_out], points[held_out])
     seen_crops = seen_crops.round().byte()
     torch.manual_seed(options.seed)
     model = StackedHourglass(options.channels, options.stacks, grow=options.grow).to(options.device)
-    augment = Compose(Jitter(45, 0.2, 0.07, crop=CROP), Degrade())
-    run = fit(model, HeatmapLoss(options.sigma), crops[~held_out], points[~held_out], options.run, epochs=options.epochs,
-              batch_size=options.batch_size, lr=options.lr, seed=options.seed, augment=augment,
-              evaluate=lambda net: {"nme": nme(predict_points(net, seen_crops)[0], seen_points).mean()})
-    print(f"{run.folder}: NME of the photos held out {run.history[-1]['nme']:.4f}, {run.seconds / 60:.0f} minutes")
-    course.save_model(model, options.out, seed=options.seed, epochs=options.epochs, sigma=options.sigma)
+    crops, points = crops[~held_out], points[~held_out]
+    wild = Compose(Jitter(45, 0.2, 0.07, crop=CROP), Degrade())
+    mild = Compose(Jitter(30, 0.1, 0.05, crop=CROP), Degrade(tint=0.15, blur=1.0, noise=4))
+    stages = ((options.run, wild, options.epochs, options.lr), (f"{options.run}_polish", mild, options.polish, options.lr / 8))
+    for folder, augment, epochs, lr in stages:
+        run = fit(model, HeatmapLoss(options.sigma), crops, points, folder, epochs=epochs, lr=lr, seed=options.seed,
+                  batch_size=options.batch_size, augment=augment,
+                  evaluate=lambda net: {"nme": nme(predict_points(net, seen_crops)[0], seen_points).mean()})
+        print(f"{run.folder}: NME of the photos held out {run.history[-1]['nme']:.4f}, {run.seconds / 60:.0f} minutes")
+    course.save_model(model, options.out, seed=options.seed, epochs=options.epochs, polish=options.polish, sigma=options.sigma)
     print(f"{options.out}: {Path(options.out).stat().st_size / 1e6:.1f} MB")
 
 

@@ -10,7 +10,7 @@ import zlib
 from types import SimpleNamespace
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import set_seed
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
@@ -53,8 +53,10 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
     schedule: onecycle, cosine, restarts, warmup or constant.  batches(epoch, seed) -> list of index tensors; default
     shuffled.  augment(images, targets) -> the same, on the device.  evaluate(model) -> dict, after each epoch.
     freezer(model, epoch): which layers rest, such as a LayerFreezer.  best: a number of `evaluate`; where it was
-    highest, the model is kept as best.safetensors too.  hours: stop after the epoch in which they are over.
-    Precision is the fastest that the device has: bf16, fp16 or float32. TensorBoard finds the curves in the run folder.
+    highest, the model is kept as best.safetensors too.  hours: after so many hours of training the epoch is the last,
+    and the run finished.
+    Precision is the fastest that the device has: bf16, fp16 (which resumes nearly, not exactly) or float32.
+    TensorBoard finds the curves in the run folder.
     """
     batches = batches or shuffled(len(images), batch_size)
     for kind, name, known in (("optimizer", optimizer, OPTIMIZERS), ("schedule", schedule, SCHEDULES)):
@@ -63,7 +65,7 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
     described = str(getattr(model, "settings", type(model).__name__))
     hyper = dict(model=described, epochs=epochs, batch_size=batch_size, optimizer=optimizer, lr=lr, weight_decay=weight_decay,
                  schedule=schedule, clip=clip, seed=seed, loss=repr(loss), batches=repr(batches), augment=repr(augment))
-    hyper |= {key: repr(value) for key, value in (("freezer", freezer), ("hours", hours)) if value is not None}
+    hyper |= {key: repr(value) for key, value in (("freezer", freezer), ("best", best), ("hours", hours)) if value is not None}
     run = Run(f"{folder}-{fingerprint(hyper, model, loss, images, targets)}")
     if run.finished:
         run.load_into(model, loss)
@@ -78,11 +80,13 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
 
 def _train(run, both, images, targets, plan):
     device = next(both.parameters()).device.type
-    accelerator = Accelerator(mixed_precision=best_precision(device), cpu=device == "cpu")
+    accelerator = Accelerator(mixed_precision=best_precision(device), cpu=device == "cpu", kwargs_handlers=[
+        DistributedDataParallelKwargs(find_unused_parameters=plan.freezer is not None)])
     main = accelerator.is_main_process
     if main:
         run.start()
     optimiser = OPTIMIZERS[plan.optimizer](parameter_groups(both, plan.weight_decay), lr=plan.lr)
+    free = [parameter for parameter in both.parameters() if parameter.requires_grad]
     steps = len(plan.batches(0, plan.seed))
     scheduler = SCHEDULES[plan.schedule](optimiser, plan.lr, plan.epochs * steps, steps)
     step_module, optimiser = accelerator.prepare(_Step(both), optimiser)
@@ -93,21 +97,29 @@ def _train(run, both, images, targets, plan):
     for epoch in range(first, plan.epochs):
         if plan.hours is not None and run.seconds > plan.hours * 3600:
             break
+        for parameter in free:
+            parameter.requires_grad = True  # whatever rested in the last epoch; the freezer speaks for this one alone
         row, seconds = _one_epoch(epoch, step_module, both, optimiser, scheduler, images, targets, plan, accelerator, bar)
         run.seconds += seconds
         if plan.evaluate is not None:
             row |= {key: float(number) for key, number in plan.evaluate(both["model"].eval()).items()}
+        if plan.best is not None and plan.best not in row:
+            raise ValueError(f"The best model by '{plan.best}' was asked for, but an epoch gives only {', '.join(row)}.")
         run.history.append(row)
-        bar.set_postfix({k: f"{row[k]:.3g}" for k in ("loss", "accuracy", "photos_per_second") if k in row})
+        bar.set_postfix({k: f"{row[k]:.3g}" for k in ("loss", "over_floor", "peak", "nme", "accuracy", "photos_per_second")
+                         if k in row})
         if main:
             run.checkpoint(both, optimiser, scheduler, plan.best)
             for key, number in row.items():
                 writer.add_scalar(key, number, epoch + 1)
+            writer.flush()
     bar.close()
     accelerator.wait_for_everyone()
     if main:
         writer.close()
         run.finish(both)
+    for parameter in free:
+        parameter.requires_grad = True
     both.eval()
 
 
@@ -136,9 +148,8 @@ def _one_epoch(epoch, step_module, both, optimiser, scheduler, images, targets, 
         seen += len(index)
         bar.update()
     seconds = time.perf_counter() - started
-    totals = accelerator.reduce(torch.stack([torch.as_tensor(float(n), dtype=torch.float64) for n in (
-        *sums.values(), seen, seconds)]).to(accelerator.device, torch.float32)).tolist()
-    *values, seen, seconds = totals
+    totals = torch.tensor([float(number) for number in (*sums.values(), seen, seconds)], device=accelerator.device)
+    *values, seen, seconds = accelerator.reduce(totals).tolist()
     row = {"epoch": epoch + 1} | {key: value / seen for key, value in zip(sums, values)}
     return row | {"photos_per_second": seen * world / seconds}, seconds / world
 

@@ -22,7 +22,7 @@ from helpers.alignment import (
     warp,
 )
 from helpers.detection import detect
-from helpers.landmarks import encode_heatmaps, to_heatmap_pixels
+from helpers.landmarks import MIRRORED, encode_heatmaps, to_heatmap_pixels
 
 
 def test_fit_agrees_with_scikit_image():
@@ -101,10 +101,13 @@ class Scatterbrain(torch.nn.Module):
 
     def __init__(self, points):
         super().__init__()
-        self.points, self.weight = points, torch.nn.Parameter(torch.zeros(1))
+        self.points, self.weight, self.mirrored = points, torch.nn.Parameter(torch.zeros(1)), True
 
     def forward(self, crops):
-        return encode_heatmaps(to_heatmap_pixels(self.points), 2.0)[None, None].expand(len(crops), -1, -1, -1, -1)
+        self.mirrored = not self.mirrored  # every second question is about the mirror image
+        maps = encode_heatmaps(to_heatmap_pixels(self.points), 2.0)
+        maps = maps.flip(-1)[MIRRORED] if self.mirrored else maps
+        return maps[None, None].expand(len(crops), -1, -1, -1, -1)
 
 
 @pytest.mark.parametrize("sane", [True, False])

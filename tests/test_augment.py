@@ -23,6 +23,10 @@ def test_blur_agrees_with_scikit_image_and_zero_is_none():
         assert np.abs(ours.numpy() - oracle)[:, inner, inner].max() < 0.5
 
 
+def test_a_batch_that_luck_leaves_unblurred_goes_through():
+    assert gaussian_blur(torch.zeros(0, 3, 8, 8), torch.zeros(0)).shape == (0, 3, 8, 8)
+
+
 def test_grey_is_for_a_share_and_targets_stay():
     torch.manual_seed(0)
     images, people = pictures(200, 16), torch.arange(200)

@@ -19,6 +19,7 @@ def test_any_model_ends_in_one_embedding_layer(name, random_faces):
 
 def test_without_an_embedding_layer_the_features_come_out(random_faces):
     encoder = Encoder("resnet18", None, 64)
+    assert Encoder("mobilenetv3_small_050", None, 64).dim == 1024
     assert encoder.dim == 512 and embed(encoder, random_faces[0][:2]).shape == (2, 512)
 
 
@@ -36,7 +37,8 @@ def test_the_small_stem_keeps_twice_the_detail():
 def test_weights_of_a_file_are_taken_where_they_fit(tmp_path):
     torch.manual_seed(0)
     first = Encoder("resnet10_small", 32, 64)
-    save_file(first.state_dict(), tmp_path / "first.safetensors")
+    of_a_run = {f"model.{key}": value for key, value in first.state_dict().items()} | {"loss.centres": torch.zeros(4, 32)}
+    save_file(of_a_run, tmp_path / "first.safetensors")
     second = Encoder("resnet10_small", 16, 64, weights=str(tmp_path / "first.safetensors"))
     assert torch.equal(first.net.layer1[0].conv1.weight, second.net.layer1[0].conv1.weight) and second.dim == 16
     with pytest.raises(ValueError, match="is of another encoder"):

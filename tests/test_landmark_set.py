@@ -60,8 +60,8 @@ def test_photos_that_cannot_be_learned_from_are_skipped_with_the_reason(labelled
     files = ["0.png", "1.png", "2.png", "broken.jpg", "one_pixel.png"]
     write(labelled / "odd.csv", [["file", *POINT_COLUMNS], *([file, *five] for file, five in zip(files, points))])
     crops, _, skipped = landmark_crops(photos_with_points(labelled, labelled / "odd.csv"), progress=False)
-    assert len(crops) == 2 and set(skipped) == {1, 2, 3}
-    assert "do not all lie inside" in skipped[1] and "do not all lie inside" in skipped[2] and "not a picture" in skipped[3]
+    assert len(crops) == 1 and set(skipped) == {1, 2, 3, 4} and "not a picture" in skipped[3]
+    assert all("do not all lie inside the photo, or its eyes coincide" in skipped[i] for i in (1, 2, 4))
 
 
 def test_a_folder_with_nothing_to_learn_from_ends_in_a_sentence(tmp_path):
@@ -113,18 +113,20 @@ def test_the_benchmark_measures_both_on_the_same_photos(labelled, tmp_path, caps
 
 
 def test_training_by_command_leaves_a_model_and_is_not_repeated(labelled, tmp_path, capsys):
-    command = ["--data", str(labelled), str(labelled / "points.csv"), "--channels", "16", "--epochs", "1",
-               "--batch-size", "2", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "model.safetensors")]
+    command = ["--data", str(labelled), str(labelled / "points.csv"), "--channels", "16", "--epochs", "1", "--polish", "1",
+               "--batch-size", "2", "--run", str(tmp_path / "runs" / "run"), "--out", str(tmp_path / "model.safetensors")]
     train_hourglass(command)
     assert "NME of the photos held out" in capsys.readouterr().out
     first = course.load_model(StackedHourglass, tmp_path / "model.safetensors")
     assert first.settings["channels"] == 16
     train_hourglass(command)
     again = course.load_model(StackedHourglass, tmp_path / "model.safetensors")
-    assert len(list(tmp_path.glob("run-*"))) == 1
+    assert len(list(tmp_path.glob("runs/run-*"))) == 1
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values()))
 
 
 def test_training_without_its_points_ends_in_a_sentence(tmp_path):
     with pytest.raises(SystemExit, match="missing.csv"):
-        train_hourglass(["--data", str(tmp_path), str(tmp_path / "missing.csv")])
+        train_hourglass(["--data", str(tmp_path), str(tmp_path / "missing.csv"), "--out", "never"])
+    with pytest.raises(SystemExit, match="nothing to learn from: give --data"):
+        train_hourglass(["--out", "never"])

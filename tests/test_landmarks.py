@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from helpers.augment import Jitter
 from helpers.landmarks import (
+    MIRRORED,
     HeatmapLoss,
     StackedHourglass,
     decode_heatmaps,
@@ -75,6 +76,17 @@ def test_hourglass_takes_crops_of_any_size(stacks, channels):
     assert model(torch.zeros(2, 3, 192, 192, dtype=torch.uint8)).shape == (2, stacks, 5, 64, 64)
     points, peaks = predict_points(model, torch.zeros(3, 3, 192, 192, dtype=torch.uint8))
     assert points.shape == (3, 5, 2) and peaks.shape == (3, 5)
+
+
+def test_the_answer_for_a_mirrored_crop_is_the_mirrored_answer():
+    torch.manual_seed(0)
+    model = StackedHourglass(16)
+    crops = torch.randint(0, 256, (3, 3, 128, 128), dtype=torch.uint8)
+    points, mirrored = predict_points(model, crops)[0], predict_points(model, crops.flip(-1))[0]
+    mirrored[..., 0] = 127 - mirrored[..., 0]
+    assert torch.allclose(points, mirrored[:, MIRRORED], atol=1e-2)
+    plain = predict_points(model, crops, mirror=False)[0]
+    assert (plain - points).abs().max() > 0.1
 
 
 def test_hourglass_learns_one_picture():

@@ -138,6 +138,16 @@ def test_a_frozen_run_resumes_to_the_same_weights(tmp_path, random_faces):
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values()))
 
 
+def test_what_rested_is_free_again_and_what_was_frozen_stays_so(tmp_path, random_faces):
+    torch.manual_seed(0)
+    encoder = Encoder("resnet10_small", 16, 32)
+    encoder.net.conv1.requires_grad_(False)
+    fit(encoder, MarginHead(16, 4), *random_faces, tmp_path / "run", epochs=1, batch_size=8, freezer=LayerFreezer([5]),
+        progress=False)
+    assert not any(p.requires_grad for p in encoder.net.conv1.parameters())
+    assert all(p.requires_grad for p in encoder.net.layer1.parameters())
+
+
 def test_the_best_model_is_kept_and_the_curves_are_in_tensorboard(tmp_path, random_faces):
     scores, seen = iter([0.1, 0.9, 0.5]), []
 
@@ -165,9 +175,13 @@ from helpers.training import fit
 class Tiny(torch.nn.Module):  # no batch normalisation, whose statistics would differ with the share of the batch
     def __init__(self):
         super().__init__()
-        self.linear = torch.nn.Linear(48, 4)
+        self.first, self.linear = torch.nn.Linear(48, 8), torch.nn.Linear(8, 4)
     def forward(self, x):
-        return self.linear(x.float().flatten(1) / 255)
+        return self.linear(self.first(x.float().flatten(1) / 255).relu())
+
+class Rest:
+    def __call__(self, model, epoch):
+        model.first.requires_grad_(epoch % 2 == 0)
 
 class Loss(torch.nn.Module):
     def forward(self, logits, people):
@@ -175,12 +189,14 @@ class Loss(torch.nn.Module):
 
 torch.manual_seed(0)
 images, people = torch.randint(0, 256, (32, 3, 4, 4), dtype=torch.uint8), torch.arange(32) % 4
-fit(Tiny(), Loss(), images, people, sys.argv[1], epochs=5, batch_size=8, lr=1e-2, progress=False)
+fit(Tiny(), Loss(), images, people, sys.argv[1], epochs=5, batch_size=8, lr=1e-2, progress=False,
+    freezer=FREEZER)
 """
 
 
-def test_two_processes_give_the_curve_of_one(tmp_path):
-    (tmp_path / "train.py").write_text(TWO_PROCESSES)
+@pytest.mark.parametrize("freezer", ["None", "Rest()"])
+def test_two_processes_give_the_curve_of_one(tmp_path, freezer):
+    (tmp_path / "train.py").write_text(TWO_PROCESSES.replace("FREEZER", freezer))
     here = {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     curves = []
     for count in (1, 2):
