@@ -37,6 +37,7 @@ def main(arguments):
     result |= hourglass_speed(photos, options.device)
     print(f"{'hourglass: one crop on one core, ms':42s}{result['crop_ms']:10.1f}")
     print(f"{'hourglass: crops a second, in batches':42s}{result['crops_per_second']:10.0f}")
+    print(f"{'the same with mirror images':42s}{result['mirrored_per_second']:10.0f}")
     print(json.dumps({key: round(value, 2) for key, value in result.items()}))
 
 
@@ -79,7 +80,9 @@ def hourglass_speed(photos, device):
     single = _median_seconds(lambda: predict_points(model, crops[:1]), 20)
     torch.set_num_threads(threads)
     model = model.to(device)
-    return {"crop_ms": single * 1000, "crops_per_second": len(crops) / _median_seconds(lambda: predict_points(model, crops), 3)}
+    return {"crop_ms": single * 1000,
+            "crops_per_second": len(crops) / _median_seconds(lambda: predict_points(model, crops), 3),
+            "mirrored_per_second": len(crops) / _median_seconds(lambda: predict_points(model, crops, mirror=True), 3)}
 
 
 def _median_seconds(work, repeats):

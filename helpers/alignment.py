@@ -51,14 +51,18 @@ def warp(images, matrices, size):
 
     Beyond the border the picture is reflected. uint8 in, uint8 out; float in, float out.
     """
+    if images.device.type == "cpu" and len(images) > 8:  # small pieces stay in a CPU's cache: twice as fast
+        return torch.cat([warp(*piece, size) for piece in zip(images.split(8), matrices.split(8))])
     height, width = images.shape[-2:]
+    back = invert(matrices.to(images.device, torch.float32))  # where each pixel of the result comes from
+    # grid_sample counts from -1 to 1 between the outer edges of the photo
+    scale = torch.tensor([2 / width, 2 / height], device=images.device)
+    x, y, shift = (back * scale[:, None]).unbind(-1)
     axis = torch.arange(size, dtype=torch.float32, device=images.device)
-    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(1, -1, 2)
-    source = transform(grid, invert(matrices.to(images.device, torch.float32)))
-    source = (source + 0.5) * 2 / torch.tensor([width, height], device=images.device) - 1
-    moved = F.grid_sample(images.float(), source.view(-1, size, size, 2), mode="bilinear",
-                          padding_mode="reflection", align_corners=False)
-    return moved.round().clamp(0, 255).byte() if images.dtype == torch.uint8 else moved
+    columns, rows = axis[:, None] * x[:, None, None], axis[:, None, None] * y[:, None, None]
+    source = columns + (rows + (shift + scale / 2 - 1)[:, None, None])
+    moved = F.grid_sample(images.float(), source, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return moved.add_(0.5).byte() if images.dtype == torch.uint8 else moved
 
 
 def head_boxes(boxes, widen=WIDEN):
@@ -115,7 +119,7 @@ def align_faces(photos, boxes, rough_points, hourglass):
     crops, matrices = crop_heads(photos, torch.as_tensor(boxes))
     points = transform(rough_points, matrices)
     if hourglass is not None:
-        found, _ = predict_points(hourglass, crops)
+        found, _ = predict_points(hourglass, crops, mirror=True)
         fits = fit_similarity(found, REFERENCE[None])[1] < WORST_FIT
         points = torch.where(fits[:, None, None], found, points)
     faces, residual = straighten(crops, points)

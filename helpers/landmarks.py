@@ -150,7 +150,7 @@ class HeatmapLoss(nn.Module):
 
 
 @torch.inference_mode()
-def predict_points(model, crops, mirror=True, batch_size=16):
+def predict_points(model, crops, mirror=False, batch_size=16):
     """Points (N, 5, 2) in pixels of the given uint8 crops (N, 3, S, S), and the peaks (N, 5), on the CPU.
 
     mirror: take the mean of the heatmaps of the crop and of its mirror image, for twice the time and a steadier answer.

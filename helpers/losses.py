@@ -68,16 +68,21 @@ class MarginHead(nn.Module):
         return F.cross_entropy(logits, people), health
 
     def quality(self, features):
-        """Where between poor (-1) and good (1) each photo stands (N, 1). ArcFace takes all as poor, CosFace as middling."""
+        """Where between poor (-1) and good (1) each photo stands (N, 1); None, the kind's own, but for AdaFace."""
         if self.kind != "adaface":
-            return torch.full((len(features), 1), -1.0 if self.kind == "arcface" else 0.0, device=features.device)
+            return None
         lengths = features.detach().norm(dim=1, keepdim=True).clamp(1e-3, 100)
         if self.training and len(features) > 1:
             self.length.lerp_(torch.stack([lengths.mean(), lengths.std()]), 0.01)
         return ((lengths - self.length[0]) / (self.length[1] + 1e-3) / 3).clamp(-1, 1)
 
-    def with_margin(self, cosine, quality):
-        """The true person's cosine (N, 1), made harder: by the angle -m * quality and by m + m * quality off the cosine."""
+    def with_margin(self, cosine, quality=None):
+        """The true person's cosine, made harder: by the angle -m * quality, and by m + m * quality off the cosine.
+
+        quality: of the same shape as cosine. None: ArcFace takes all photos as poor (-1), CosFace as middling (0).
+        """
+        if quality is None:
+            quality = torch.full_like(cosine, -1.0 if self.kind == "arcface" else 0.0)
         angle = -self.m * quality
         # acos has an infinite slope at 1 and -1; stay off them
         turned = cosine.clamp(-1 + 1e-5, 1 - 1e-5).acos() + angle

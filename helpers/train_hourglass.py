@@ -64,7 +64,7 @@ def train_hourglass(options):
     for folder, augment, epochs, lr in stages:
         run = fit(model, HeatmapLoss(options.sigma), crops, points, folder, epochs=epochs, lr=lr, seed=options.seed,
                   batch_size=options.batch_size, augment=augment,
-                  evaluate=lambda net: {"nme": nme(predict_points(net, seen_crops)[0], seen_points).mean()})
+                  evaluate=lambda net: {"nme": nme(predict_points(net, seen_crops, mirror=True)[0], seen_points).mean()})
         print(f"{run.folder}: NME of the photos held out {run.history[-1]['nme']:.4f}, {run.seconds / 60:.0f} minutes")
     course.save_model(model, options.out, seed=options.seed, epochs=options.epochs, polish=options.polish, sigma=options.sigma)
     print(f"{options.out}: {Path(options.out).stat().st_size / 1e6:.1f} MB")
