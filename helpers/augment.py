@@ -6,6 +6,7 @@ range. Targets are people (N,), which stay, or points (N, 5, 2), which move with
 import kornia.augmentation as K
 import torch
 import torch.nn.functional as F
+from kornia.filters import gaussian_blur2d
 
 from .alignment import transform, warp
 from .landmarks import MIRRORED
@@ -68,7 +69,9 @@ class Degrade:
         images = images.float() * torch.exp((uniform(3, 1, 1) * 2 - 1) * self.tint)
         images = torch.where(uniform(1, 1, 1) < self.grey, images.mean(1, keepdim=True), images)
         blurred = uniform() < 0.5
-        images[blurred] = gaussian_blur(images[blurred], uniform()[blurred] * self.blur)
+        if self.blur and blurred.any():
+            side, sigmas = 2 * int(3 * self.blur) + 1, (uniform()[blurred] * self.blur).clamp(min=1e-3)
+            images[blurred] = gaussian_blur2d(images[blurred], (side, side), sigmas[:, None].expand(-1, 2))
         return (images + torch.randn_like(images) * uniform(1, 1, 1) * self.noise).clamp(0, 255), targets
 
     def __repr__(self):
@@ -99,20 +102,6 @@ class Photometric:
 
     def __repr__(self):
         return f"Photometric(compose={self.compose})"
-
-
-def gaussian_blur(images, sigmas):
-    """Blur each float picture of (N, 3, H, W) by its own standard deviation (N,), in pixels; 0 leaves it as it is."""
-    n, colours, height, width = images.shape
-    if not n:
-        return images
-    reach = max(1, int(3 * sigmas.max()))
-    steps = torch.arange(-reach, reach + 1, device=images.device)
-    kernels = torch.exp(-steps ** 2 / (2 * sigmas.clamp(min=1e-3)[:, None] ** 2))
-    kernels = (kernels / kernels.sum(1, keepdim=True)).repeat_interleave(colours, 0)[:, None, None]
-    flat = F.pad(images.reshape(1, n * colours, height, width), (reach,) * 4, mode="reflect")
-    flat = F.conv2d(F.conv2d(flat, kernels, groups=n * colours), kernels.mT, groups=n * colours)
-    return flat.view(n, colours, height, width)
 
 
 class MaskAugmentation:
