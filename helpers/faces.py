@@ -201,9 +201,12 @@ def photos_with_points(folder, points_csv, split=None):
     if not rows:
         raise ValueError(f"{points_csv} holds no rows{f' of the split {split}' if split else ''}.")
     points = np.array([_ten_numbers(row, points_csv) for row in rows], np.float32)
+    folder, first = Path(folder), rows[0]["file"]
+    if not (folder / first).exists() and (folder.parent / first).exists():
+        folder = folder.parent  # `file` starts with the folder's own name
     people = [str(Path(row["file"]).parent) for row in rows]
     names = sorted(set(people))
-    return FaceSet(Path(points_csv).stem, [Path(folder) / row["file"] for row in rows], np.searchsorted(names, people),
+    return FaceSet(Path(points_csv).stem, [folder / row["file"] for row in rows], np.searchsorted(names, people),
                    names, points.reshape(-1, 5, 2))
 
 

@@ -189,6 +189,9 @@ def test_photos_with_points(tmp_path):
     assert faces.files == [tmp_path / "a" / "1.jpg", tmp_path / "b" / "2.jpg"] and faces.people.tolist() == [0, 1]
     assert faces.points[0].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
     assert photos_with_points(tmp_path, tmp_path / "points.csv", "test").files == faces.files[1:]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.jpg").touch()
+    assert photos_with_points(tmp_path / "a", tmp_path / "points.csv").files == faces.files  # the folder one too deep
 
 
 @pytest.mark.parametrize("text,sentence", [
