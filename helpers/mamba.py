@@ -81,7 +81,6 @@ class Mamba(nn.Module):
         self.mambas = nn.ModuleList(nn.Sequential(MambaBlock(width), MambaBlock(width, reverse=True)) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, outputs) if outputs else nn.Identity()
-        self.num_features = width
 
     def forward(self, x):
         x = self.patches(x)

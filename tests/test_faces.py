@@ -121,6 +121,8 @@ def test_celeba_in_both_layouts(small_celeba, some_orl):
     assert faces.photo(23).shape == some_orl.photo(23).shape
     train, valid = (face_sets.celeba(small_celeba, part) for part in ("train", "valid"))
     assert (len(train), len(valid)) == (16, 8) and not set(train.names) & set(valid.names)
+    with pytest.raises(ValueError, match="choose train, valid or test"):
+        face_sets.celeba(small_celeba, "validation")
 
 
 @pytest.mark.parametrize("table", ["identity_CelebA", "list_landmarks_align_celeba"])
