@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from helpers import course, metrics
+from helpers import course, metrics, recognition
 from helpers.augment import Jitter
 from helpers.batches import people_by_photos
 from helpers.encoders import embed
@@ -34,15 +34,15 @@ def main(arguments):
     parser.add_argument("--folds", type=int, default=4)
     folds = parser.parse_args(arguments).folds
     settings = load_settings()
-    data = course.recognition_data(settings)
-    faces, people = torch.cat([data.train, data.test]), torch.cat([data.train_people, data.test_people])
+    data = recognition.recognition_data(settings)
+    faces, people = torch.cat([data.train[:], data.test[:]]), torch.cat([data.train_people, data.test_people])
     deal = np.array_split(np.random.default_rng(settings.seed).permutation(data.n_people), folds)
     result = {}
     for name, make_loss in RECIPES.items():
         with tempfile.TemporaryDirectory() as folder:
             rates = [one_fold(make_loss, faces, people, torch.from_numpy(out), settings, Path(folder)) for out in deal]
         result[name] = {"tpr": round(float(np.mean(rates)), 3), "folds": [round(rate, 3) for rate in rates]}
-        print(f"{name:20s} TPR at FPR {course.FPR}: {result[name]['tpr']:.3f}   folds {result[name]['folds']}", flush=True)
+        print(f"{name:20s} TPR at FPR {recognition.FPR}: {result[name]['tpr']:.3f}   folds {result[name]['folds']}", flush=True)
     print(json.dumps(result))
 
 
@@ -54,5 +54,4 @@ def one_fold(make_loss, faces, people, held_out, settings, folder):
     triplets = isinstance(loss, (TripletLoss, Mixture))
     fit(encoder, loss, faces[~out], numbers, folder / "fold", epochs=settings.epochs, batch_size=settings.batch_size,
         batches=people_by_photos(numbers) if triplets else None, augment=Jitter(), seed=settings.seed, progress=False)
-    similarity, same, _, _ = metrics.pairs(embed(encoder, faces[out]), people[out].numpy())
-    return float(metrics.identification_rate(similarity, same, course.FPR)[0])
+    return float(metrics.identification(embed(encoder, faces[out]), people[out], fpr=recognition.FPR)["tpr"])

@@ -4,6 +4,7 @@
                                   photos.csv             one line for each photo: box, points, residual, or why skipped
                                   skipped.csv            the skipped ones alone
                                   debug/                 sheets of photos with the points drawn on them
+                                  faces.npy, faces.csv   all straight faces in one array, and their order
 """
 import csv
 import shutil
@@ -57,9 +58,47 @@ def load_aligned_set(folder, keys):
     return faces.subset([faces.key(i) in keys for i in range(len(faces))])
 
 
-def read_images(faces):
-    """All photos of a FaceSet of equal sizes as one uint8 tensor (N, 3, H, W)."""
-    return torch.stack([faces.photo(i) for i in range(len(faces))])
+class Rows:
+    """Some rows of an array too large to copy: indexing reads just those faces, as uint8 tensors."""
+
+    def __init__(self, array, rows):
+        self.array, self.rows = array, np.asarray(rows, int)
+        self.shape = (len(self.rows), *array.shape[1:])
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return torch.from_numpy(np.array(self.array[self.rows[np.asarray(index) if torch.is_tensor(index) else index]]))
+
+
+def read_images(faces, folder):
+    """The straight faces of a FaceSet as Rows of one memory-mapped uint8 array, which is made on first use.
+
+    The array lies beside the pictures, since thousands of small files are slow to open again and again.
+    """
+    path, order = folder / "faces.npy", folder / "faces.csv"
+    keys = [faces.key(i) for i in range(len(faces))]
+    row_of = {key: row for row, key in enumerate(_read_column(order))} if order.exists() else {}
+    if not set(keys) <= row_of.keys():
+        order.unlink(missing_ok=True)  # a kill from here on leaves no order, and so no array
+        write_atomically(path, lambda part: _write_array(part, faces))
+        write_text(order, to_csv([[key] for key in keys]))
+        row_of = {key: row for row, key in enumerate(keys)}
+    return Rows(np.load(path, mmap_mode="r"), [row_of[key] for key in keys])
+
+
+def _read_column(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return [row[0] for row in csv.reader(file)]
+
+
+def _write_array(path, faces):
+    shape = (len(faces), *faces.photo(0).shape)
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    for i in progress_bar(range(len(faces)), desc="collecting faces", disable=len(faces) < 5000):
+        array[i] = faces.photo(i)
+    array.flush()
 
 
 def read_rows(folder):

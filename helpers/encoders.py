@@ -158,8 +158,8 @@ def embed(encoder, faces, mirror=True, attn_mask=None, batch_size=32):
     device = next(encoder.parameters()).device
     attn_mask = None if attn_mask is None else attn_mask.to(device)
     parts = [torch.zeros(0, encoder.dim)]
-    for batch in torch.as_tensor(faces).split(batch_size):
-        batch = batch.to(device)
+    for start in range(0, len(faces), batch_size):
+        batch = torch.as_tensor(faces[start:start + batch_size]).to(device)
         unit = F.normalize(encoder(batch, attn_mask).float())
         if mirror:
             unit = F.normalize(unit + F.normalize(encoder(batch.flip(-1), attn_mask).float()))

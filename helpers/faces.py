@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torchvision
 
-from .files import to_csv, write_text
 from .photos import PhotoError, natural_order, paste_on_canvas, picture_files, read_photo
 
 # columns of a CSV of points: pixels of the photo; "left" is the left side of the picture
@@ -216,35 +215,3 @@ def _ten_numbers(row, points_csv):
     except (TypeError, ValueError):
         raise ValueError(f"{points_csv}: the line of {row['file']} does not hold ten numbers; mend it or take it "
                          "out.") from None
-
-
-def split_people(faces, train, query, distractors=0, seed=0):
-    """Three FaceSets with no person in common: to train on, to ask for, and to stand among those asked for.
-
-    The train + query + distractors people with the most photos are shuffled by the seed.
-    """
-    wanted = train + query + distractors
-    people = np.unique(faces.top_people(wanted).people)
-    if len(people) < wanted:
-        raise ValueError(f"{faces.name} has {len(people)} people, but {train} to train on, {query} to ask for and "
-                         f"{distractors} distractors were wanted; ask for fewer with FACES_PEOPLE, "
-                         "FACES_QUERY_PEOPLE and FACES_DISTRACTOR_PEOPLE.")
-    people = np.random.default_rng(seed).permutation(people)
-    return tuple(faces.of_people(part) for part in np.split(people, [train, train + query]))
-
-
-def split_photos(people, share=0.2, seed=0):
-    """Boolean mask (N,) that picks about a share of each person's photos, at least one where there are two."""
-    people, picked = np.asarray(people), np.zeros(len(people), bool)
-    draw = np.random.default_rng(seed)
-    for person in np.unique(people):
-        own = draw.permutation(np.flatnonzero(people == person))
-        picked[own[:max(round(len(own) * share), int(len(own) > 1))]] = True
-    return picked
-
-
-def save_people(faces, path):
-    """Write a list of people as CSV: their name and number of photos."""
-    people, counts = np.unique(faces.people, return_counts=True)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, to_csv([("person", "photos"), *zip([faces.names[p] for p in people], counts)]))

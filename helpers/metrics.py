@@ -4,63 +4,126 @@ Embeddings are unit length, float32 (N, D); similarity is cosine; people are int
 are alike, so intervals are drawn over people, never over photos or pairs.
 """
 import numpy as np
+from scipy.sparse import coo_matrix
 from sklearn.neighbors import KNeighborsClassifier
+
+BINS = 2**14  # of similarity, from -1 to 1: the first, rough look for a threshold
 
 
 def pairs(embeddings, people, distractors=None, distractor_people=None):
-    """Every pair that identification rate looks at: similarity, same (bool), and the two people; each flat.
+    """Every pair that the identification rate looks at, all at once: similarity and same (bool), each flat.
 
     Among query photos (N, D): each pair once, positive if it is one person. A query photo against each
     distractor (M, D): always negative. Two distractors are never compared.
     """
-    embeddings, people = np.asarray(embeddings), np.asarray(people)
-    a, b = np.triu_indices(len(people), 1)
-    similarity, first, second = (embeddings @ embeddings.T)[a, b], people[a], people[b]
+    blocks = list(pairs_by_person(embeddings, people, distractors, distractor_people))
+    similarity = np.concatenate([part.ravel() for _, same, different, _ in blocks for part in (same, different)])
+    return similarity, np.repeat([True, False] * len(blocks), [part.size for block in blocks for part in block[1:3]])
+
+
+def pairs_by_person(embeddings, people, distractors=None, distractor_people=None):
+    """The same pairs, one query person at a time: (person, positives, negatives, other people).
+
+    positives: the similarities (flat) within the person.  negatives: (K, M), the person's K photos against the photos of
+    query people yet to come and of distractors, whose numbers are other people (M,). People are numbered anew, from 0,
+    query people first.
+    """
+    embeddings = np.asarray(embeddings)
+    number = np.unique(people, return_inverse=True)[1]
+    order = np.argsort(number, kind="stable")
+    rest, rest_number = embeddings[order], number[order]
     if distractors is not None and len(distractors):
-        similarity = np.concatenate([similarity, (embeddings @ np.asarray(distractors).T).ravel()])
-        first = np.concatenate([first, np.repeat(people, len(distractors))])
-        second = np.concatenate([second, np.tile(distractor_people, len(people))])
-    return similarity, first == second, first, second
+        rest = np.concatenate([rest, distractors])
+        rest_number = np.append(rest_number, np.unique(distractor_people, return_inverse=True)[1] + number.max() + 1)
+    ends = np.cumsum(np.bincount(number))
+    for person, (start, end) in enumerate(zip(np.append(0, ends), ends)):
+        own = rest[start:end]
+        yield person, (own @ own.T)[np.triu_indices(len(own), 1)], own @ rest[end:].T, rest_number[end:]
 
 
-def identification_rate(similarity, same, fpr, weights=None):
+def identification_rate(similarity, same, fpr):
     """TPR at a tolerated FPR, and the threshold: (share of positive pairs above it, threshold).
 
     The threshold is the lowest that lets at most a share `fpr` of the negative pairs pass; a pair passes when
     it is above the threshold. fpr: a number or an array of them, and so are the two results.
-    weights: how often each pair counts, for resampling.
     """
-    similarity, same = np.asarray(similarity), np.asarray(same)
-    if same.all() or not same.any():
+    similarity, same = np.asarray(similarity), np.asarray(same, bool)
+    _check(same.sum(), (~same).sum())
+    negatives = np.append(np.sort(similarity[~same])[::-1], -np.inf)
+    threshold = negatives[_allowed(fpr, (~same).sum())]
+    return _share_above(similarity[same], threshold), threshold
+
+
+def identification(embeddings, people, distractors=None, distractor_people=None, fpr=0.01, resamples=300, seed=0):
+    """The identification rate of embeddings, however many: a dict of tpr, threshold, low and high, as fpr is shaped.
+
+    The very figures of `identification_rate(*pairs(...), fpr)`, but no more than one person's pairs are held at a time.
+    low, high: the 95 % interval of the TPR when people are drawn anew, with replacement: a pair of two people then
+    counts as often as both were drawn, a pair of one person as often as that one.
+    """
+    fpr = np.asarray(fpr, float)
+    blocks = lambda: pairs_by_person(embeddings, people, distractors, distractor_people)
+    positives = np.concatenate([same for _, same, _, _ in blocks()])
+    total = sum(different.size for _, _, different, _ in blocks())
+    _check(len(positives), total)
+    # the figures themselves, and a ladder of thresholds that is fine enough for the resamples to stand on
+    allowed = _allowed(fpr, total)
+    reach = min(total, 3 * allowed.max() + 100)
+    ladder = np.unique(np.append(np.geomspace(1, reach + 1, 1000).astype(int) - 1, reach))
+    found = dict(zip(ranks := np.union1d(allowed, ladder), _largest(blocks, ranks)))
+    threshold = np.vectorize(found.get, otypes=[float])(allowed)
+    low, high = _interval(blocks, np.array([found[rank] for rank in ladder]), fpr, resamples, seed)
+    return {"tpr": _share_above(positives, threshold), "threshold": threshold, "low": low, "high": high}
+
+
+def _check(positives, negatives):
+    if not positives or not negatives:
         raise ValueError("The identification rate needs two people or more, and two photos or more of one of them.")
-    weights = np.ones(len(same)) if weights is None else weights
-    negatives, negative_weights = similarity[~same], weights[~same]
-    order = np.argsort(-negatives)
-    passed = np.cumsum(negative_weights[order])  # weight let through when all down to this one pass
-    at = np.searchsorted(passed, np.asarray(fpr) * passed[-1] * (1 + 1e-12), side="right")
-    threshold = np.append(negatives[order], -np.inf)[at]
-    positives, positive_weights = similarity[same], weights[same]
-    order = np.argsort(positives)
-    below = np.concatenate([[0], np.cumsum(positive_weights[order])])
-    tpr = 1 - below[np.searchsorted(positives[order], threshold, side="right")] / below[-1]
-    return tpr, threshold
 
 
-def identification_interval(similarity, same, first, second, fpr, resamples=300, seed=0):
-    """95 % interval of the TPR when people are drawn anew, with replacement: (low, high).
+def _allowed(fpr, negatives):
+    return np.floor(np.asarray(fpr) * negatives * (1 + 1e-12)).astype(int)
 
-    A pair of two people counts as often as both were drawn, a pair of one person as often as that one.
+
+def _share_above(positives, threshold):
+    return 1 - np.searchsorted(np.sort(positives), threshold, side="right") / len(positives)
+
+
+def _largest(blocks, ranks):
+    """The negatives that stand at the given ranks (0: the largest; the number of all: -inf), found in two passes.
+
+    The first counts them in bins, the second keeps only those of the bins where a rank falls.
     """
-    everyone, number = np.unique(np.concatenate([first, second]), return_inverse=True)
-    first, second = number[:len(first)], number[len(first):]
-    draw = np.random.default_rng(seed)
-    rates = []
-    for _ in range(resamples):
-        times = draw.multinomial(len(everyone), np.full(len(everyone), 1 / len(everyone)))
-        weights = np.where(same, times[first], times[first] * times[second])
-        if weights[same].sum() and weights[~same].sum():
-            rates.append(identification_rate(similarity, same, fpr, weights)[0])
-    return tuple(np.quantile(rates, [0.025, 0.975], axis=0))
+    bin_of = lambda similarity: np.clip((similarity.ravel() + 1) * (BINS / 2), 0, BINS - 1).astype(np.int32)
+    counts = sum(np.bincount(bin_of(different), minlength=BINS) for _, _, different, _ in blocks())
+    above = counts[::-1].cumsum()[::-1] - counts  # how many lie in higher bins
+    bins = np.array([np.flatnonzero((above <= rank) & (rank < above + counts)).max(initial=-1) for rank in ranks])
+    wanted = np.isin(np.arange(BINS), bins)
+    kept = np.concatenate([different.ravel()[wanted[bin_of(different)]] for _, _, different, _ in blocks()])
+    kept = {b: np.sort(kept[bin_of(kept) == b])[::-1] for b in np.unique(bins[bins >= 0])}
+    return [kept[b][rank - above[b]] if b >= 0 else -np.inf for b, rank in zip(bins, ranks)]
+
+
+def _interval(blocks, ladder, fpr, resamples, seed):
+    """(low, high) of the TPR over resampled people; their thresholds are the nearest safe steps of the ladder, falling."""
+    everyone = 1 + max(others.max(initial=person) for person, _, _, others in blocks())
+    times = np.random.default_rng(seed).multinomial(everyone, np.full(everyone, 1 / everyone), resamples).T
+    ladder = np.unique(ladder)[::-1]
+    steps_above = lambda similarity: np.searchsorted(-ladder, -similarity, side="right")  # those it does not pass
+    passed, found = np.zeros((2, len(ladder), resamples))
+    negatives, all_found = np.zeros((2, resamples))
+    for (_, same, different, others), drawn in zip(blocks(), times):
+        near = different > ladder[-1]
+        where = steps_above(different[near]), np.broadcast_to(others, different.shape)[near]
+        passed += coo_matrix((np.ones(near.sum()), where), (len(ladder), everyone)).tocsr() @ times * drawn
+        negatives += len(different) * times[others].sum(0) * drawn
+        found += np.bincount(steps_above(same), minlength=len(ladder) + 1)[:-1, None] * drawn
+        all_found += len(same) * drawn
+    passed, found = passed.cumsum(0), found.cumsum(0)
+    drawn = np.flatnonzero((negatives > 0) & (all_found > 0))
+    rates = [[found[np.searchsorted(passed[:, r], f * negatives[r] * (1 + 1e-12), side="right") - 1, r] / all_found[r]
+              for r in drawn] for f in np.ravel(fpr)]
+    return np.quantile(np.reshape(rates, (*np.shape(fpr), -1)), [0.025, 0.975], axis=-1)
 
 
 def interval(values, people, resamples=1000, seed=0):
@@ -97,10 +160,10 @@ def retrieval(embeddings, people):
             "map@r": ((precision * within).sum(1) / many)[kept], "people": people[kept]}
 
 
-def knn_accuracy(train, train_people, test, test_people, k=5):
-    """Share of test photos whose k nearest training photos vote for the right person."""
+def knn_correct(train, train_people, test, test_people, k=5):
+    """For each test photo (N,): do its k nearest training photos vote for the right person? 1 or 0."""
     voters = KNeighborsClassifier(min(k, len(train)), metric="cosine", weights="distance").fit(train, train_people)
-    return float(voters.score(test, test_people))
+    return (voters.predict(test) == np.asarray(test_people)).astype(float)
 
 
 def precision_at(k, neighbours, people):

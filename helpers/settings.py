@@ -22,6 +22,8 @@ class Settings:
     people: int = 28
     query_people: int = 12
     distractor_people: int = 0
+    test_share: float = 0.2  # of the photos of each person trained on
+    roles: str = ""  # or a CSV file,person,role that says it for each photo: train, test, query or distractor
     # notebook 1: the hourglass
     channels: int = 32
     stacks: int = 1
@@ -33,6 +35,7 @@ class Settings:
     encoder: str = "resnet10_small"
     encoder_size: int = 64  # side of the face that the encoder sees, pixels
     embedding: int = 128
+    weights: str = "none"  # none, imagenet (from the model's hub), or an encoder that this course saved
     batch_size: int = 16
     epochs: int = 60
     # notebook 4: the transformer, small with patches of 14 on 112 pixels, or as its name says with weights from the hub
@@ -52,8 +55,8 @@ class Settings:
     @property
     def run_dir(self):
         """Where runs are kept: one folder for each choice of the people trained on, so that no stranger leaks in."""
-        roles = f"{self.people}_{self.query_people}_{self.distractor_people}_seed{self.seed}"
-        return Path(self.runs_dir) / f"{self.dataset_name}_{roles}"
+        drawn = f"{self.people}_{self.query_people}_{self.distractor_people}"
+        return Path(self.runs_dir) / f"{self.dataset_name}_{Path(self.roles).stem if self.roles else drawn}_seed{self.seed}"
 
     @property
     def torch_device(self):
@@ -87,10 +90,13 @@ def load_settings(environment=os.environ):
             given[name] = _convert(variable, text, known[name])
     settings = replace(Settings(**PRESETS.get(given.get("dataset", "orl"), {})), **given)
     for name, kind in known.items():
-        if kind in (int, float) and getattr(settings, name) < (0 if name in ("seed", "distractor_people") else 1e-9):
+        least = 0 if name in ("seed", "distractor_people", "test_share") else 1e-9
+        if kind in (int, float) and getattr(settings, name) < least:
             raise ValueError(f"FACES_{name.upper()} is {getattr(settings, name)}, which is too small.")
     if settings.device.partition(":")[0] not in ("auto", "cpu", "cuda", "mps"):
         raise ValueError(f"FACES_DEVICE is '{settings.device}': choose auto, cpu, cuda or mps.")
+    if settings.roles and not Path(settings.roles).is_file():
+        raise ValueError(f"FACES_ROLES is '{settings.roles}', but there is no such file: give a CSV file,person,role.")
     if settings.hourglass not in ("shipped", "own", "mtcnn") and not Path(settings.hourglass).is_file():
         raise ValueError(f"FACES_HOURGLASS is '{settings.hourglass}': choose shipped, own, mtcnn, or the path of a "
                          "hourglass that was trained.")

@@ -43,7 +43,7 @@ SCHEDULES = {  # name: (optimiser, lr, total steps, steps in an epoch) -> a torc
 
 def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimizer="adamw", lr=1e-3,
         weight_decay=0.05, schedule="onecycle", clip=5.0, batches=None, augment=None, evaluate=None, freezer=None,
-        best=None, hours=None, seed=0, progress=True):
+        best=None, hours=None, keep=None, seed=0, progress=True):
     """Train `model` in place, on the device it is on; return its Run. A finished run is loaded, a stopped one goes on.
 
     images: uint8 (N, 3, H, W), in memory or memory-mapped; whole batches are indexed and moved as bytes.
@@ -54,7 +54,7 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
     shuffled.  augment(images, targets) -> the same, on the device.  evaluate(model) -> dict, after each epoch.
     freezer(model, epoch): which layers rest, such as a LayerFreezer.  best: a number of `evaluate`; where it was
     highest, the model is kept as best.safetensors too.  hours: after so many hours of training the epoch is the last,
-    and the run finished.
+    and the run finished.  keep: {name: text} of files to lay into the run folder, such as the list of people.
     Precision is the fastest that the device has: bf16, fp16 (which resumes nearly, not exactly) or float32.
     TensorBoard finds the curves in the run folder.
     """
@@ -70,7 +70,7 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
     if run.finished:
         run.load_into(model, loss)
         return run
-    run.settings = hyper
+    run.settings, run.keep = hyper, keep or {}
     plan = SimpleNamespace(epochs=epochs, optimizer=optimizer, lr=lr, weight_decay=weight_decay, schedule=schedule, clip=clip,
                            batches=batches, augment=augment, evaluate=evaluate, freezer=freezer, best=best, hours=hours,
                            seed=seed, progress=progress)

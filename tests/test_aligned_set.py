@@ -3,10 +3,11 @@ import csv
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from helpers import aligned_set
-from helpers.aligned_set import build_aligned_set, read_images, read_rows
+from helpers.aligned_set import Rows, build_aligned_set, read_images, read_rows
 from helpers.faces import folder_of_people
 
 
@@ -24,7 +25,7 @@ def photos(tmp_path, some_orl):
 
 def test_good_photos_are_straightened_and_bad_ones_listed(tmp_path, photos):
     faces = build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
-    assert len(faces) == 6 and read_images(faces).shape == (6, 3, 112, 112)
+    assert len(faces) == 6 and read_images(faces, tmp_path / "set").shape == (6, 3, 112, 112)
     assert sorted(set(faces.names) - {"debug"}) == ["person 0", "person 1"]
     with open(tmp_path / "set" / "skipped.csv", newline="") as file:
         why = {row["photo"]: row["why"] for row in csv.DictReader(file)}
@@ -65,7 +66,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, photos, monkeypatch):
     again = build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
     assert calls[2:] and sum(calls[2:]) < len(photos)
     assert again.files[0].relative_to(tmp_path / "set") == whole.files[0].relative_to(tmp_path / "whole")
-    difference = read_images(again).int() - read_images(whole).int()
+    difference = read_images(again, tmp_path / "set")[:].int() - read_images(whole, tmp_path / "whole")[:].int()
     assert difference.abs().float().mean() < 0.5  # MTCNN rounds differently in batches of another size
     assert len(read_rows(tmp_path / "set")) == len(photos)
 
@@ -82,3 +83,25 @@ def test_photos_without_any_face_end_in_a_sentence(tmp_path):
     Image.new("RGB", (120, 90), "grey").save(tmp_path / "photos" / "wall" / "1.png")
     with pytest.raises(ValueError, match="No face was found in any of the 1 photos"):
         build_aligned_set(folder_of_people(tmp_path / "photos"), None, tmp_path / "set", "MTCNN", progress=False)
+
+
+def test_faces_in_one_array_are_the_pictures_however_they_are_asked_for(tmp_path, photos, monkeypatch):
+    faces = build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
+    images = read_images(faces, tmp_path / "set")
+    assert isinstance(images.array, np.memmap)
+    assert all(torch.equal(images[i], faces.photo(i)) for i in range(6))
+    monkeypatch.setattr(aligned_set, "_write_array", None)  # would fail if the array were made again
+    some = read_images(faces.subset([4, 1]), tmp_path / "set")
+    picked = torch.tensor([True, False])
+    for index in (slice(1, 2), np.array([1]), torch.tensor([1]), ~picked, ~picked.numpy()):
+        assert torch.equal(some[index], faces.photo(1)[None])
+    assert Rows(images.array, [])[:].shape == (0, 3, 112, 112)
+
+
+def test_an_array_cut_short_by_a_kill_is_made_again(tmp_path, photos, monkeypatch):
+    faces = build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
+    read_images(faces.subset([0, 1]), tmp_path / "set")  # an older array that lacks photos
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(aligned_set, "write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        read_images(faces, tmp_path / "set")
+    assert torch.equal(read_images(faces, tmp_path / "set")[5], faces.photo(5))

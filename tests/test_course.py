@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers import course
+from helpers import course, recognition
 from helpers.encoders import Encoder
 from helpers.landmarks import StackedHourglass
+from helpers.roles import split
 from helpers.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -23,24 +24,25 @@ def small(tmp_path_factory):
 
 
 def test_a_notebook_run_alone_makes_a_small_version(small, capsys):
-    data = course.recognition_data(small)
+    data = recognition.recognition_data(small)
     assert (len(data.train), len(data.test), len(data.query)) == (32, 8, 20) and data.n_people == 4
-    encoder = course.recogniser(small, data)
+    encoder = recognition.recogniser(small, data)
     assert "No recogniser of notebook 3" in capsys.readouterr().out
-    figures = course.figures(encoder, data)
-    assert 0 <= figures["tpr_low"] <= figures["tpr"] <= figures["tpr_high"] <= 1
-    for name, count in (("train", 4), ("query", 2), ("distractors", 0)):
-        assert len((small.run_dir / f"people_{name}.csv").read_text().splitlines()) == count + 1
+    figures = recognition.figures(encoder, data)
+    for key in ("tpr", "recall@1", "r_precision", "map@r", "knn_accuracy"):
+        assert 0 <= figures[f"{key}_low"] <= figures[key] <= figures[f"{key}_high"] <= 1
+    lists = [path.read_text().splitlines() for path in small.run_dir.glob("small-*/roles.csv")]
+    assert len(lists) == 1 and len(lists[0]) == 1 + 60
 
 
 def test_the_recogniser_is_used_only_for_the_faces_it_was_trained_on(small, capsys):
-    data = course.recognition_data(small)
+    data = recognition.recognition_data(small)
     encoder = course.new_encoder(small)
     course.save_model(encoder, course.recogniser_path(small), faces="another set")
-    course.recogniser(small, data)
+    recognition.recogniser(small, data)
     assert "a small one is trained" in capsys.readouterr().out
     course.save_model(encoder, course.recogniser_path(small), faces=course.aligned_folder(small).name)
-    course.recogniser(small, data)
+    recognition.recogniser(small, data)
     assert capsys.readouterr().out == ""
     course.recogniser_path(small).unlink()
 
@@ -81,7 +83,8 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
 def test_the_users_own_photos_come_first(small, tmp_path, monkeypatch, some_orl):
     monkeypatch.chdir(tmp_path)
     Path("test_images").mkdir()
-    stranger = (small.run_dir / "people_query.csv").read_text().splitlines()[1].split(",")[0]
+    query = split(small)[1]
+    stranger = query.names[query.people[0]]
     samples = course.photo_folder(small, strangers=[stranger])
     assert sorted(path.name for path in samples.iterdir()) == [f"{stranger}_{k}.png" for k in (1, 2, 3)]
     (tmp_path / "test_images" / "ada_1.jpg").write_bytes(b"")

@@ -1,5 +1,4 @@
 """Photos of every kind are read, strange ones are refused in a sentence, and no one is in two roles."""
-import csv
 
 import numpy as np
 import pytest
@@ -7,7 +6,7 @@ from PIL import Image
 
 from helpers import faces as face_sets
 from helpers import photos as photo_files
-from helpers.faces import POINT_COLUMNS, load_faces, photos_with_points, save_people, split_people, split_photos
+from helpers.faces import POINT_COLUMNS, load_faces, photos_with_points
 from helpers.photos import PhotoError, read_photo
 
 
@@ -64,30 +63,6 @@ def test_wrong_datasets_name_the_choices(tmp_path):
         load_faces("olr")
     with pytest.raises(ValueError, match="holds no photos"):
         load_faces(str(tmp_path))
-
-
-def test_people_never_share_a_role_and_the_seed_fixes_them():
-    faces = load_faces("orl")
-    parts = split_people(faces, 20, 10, 5, seed=3)
-    people = [set(part.people.tolist()) for part in parts]
-    assert [len(p) for p in people] == [20, 10, 5] and len(set.union(*people)) == 35
-    again = split_people(faces, 20, 10, 5, seed=3)
-    assert all((a.people == b.people).all() for a, b in zip(parts, again))
-    with pytest.raises(ValueError, match="FACES_PEOPLE"):
-        split_people(faces, 30, 12)
-
-
-def test_every_person_keeps_photos_on_both_sides():
-    people = np.array([0] * 10 + [1] * 2 + [2])
-    picked = split_photos(people, 0.2)
-    assert np.bincount(people[picked], minlength=3).tolist() == [2, 1, 0]
-
-
-def test_lists_of_people_are_saved(tmp_path, some_orl):
-    save_people(some_orl, tmp_path / "lists" / "people.csv")
-    with open(tmp_path / "lists" / "people.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["person"] for row in rows] == ["s1", "s2", "s3", "s4", "s5", "s6"] and rows[0]["photos"] == "4"
 
 
 @pytest.fixture(params=["official", "kaggle"])

@@ -30,7 +30,7 @@ def test_identification_rate_is_the_naive_count(pairs, fpr):
 
 
 def test_identification_rate_is_monotone_and_ends_at_one(unit_embeddings):
-    similarity, same, _, _ = metrics.pairs(*unit_embeddings)
+    similarity, same = metrics.pairs(*unit_embeddings)
     rates = metrics.identification_rate(similarity, same, np.linspace(0, 1, 50))[0]
     assert (np.diff(rates) >= 0).all() and rates[-1] == 1
 
@@ -38,18 +38,54 @@ def test_identification_rate_is_monotone_and_ends_at_one(unit_embeddings):
 def test_pairs_count_queries_once_and_never_compare_distractors(unit_embeddings):
     embeddings, people = unit_embeddings
     query, distractors = people < 5, people >= 5
-    similarity, same, first, second = metrics.pairs(embeddings[query], people[query],
-                                                    embeddings[distractors], people[distractors])
+    parts = embeddings[query], people[query], embeddings[distractors], people[distractors]
+    similarity, same = metrics.pairs(*parts)
     assert len(similarity) == 25 * 24 // 2 + 25 * 15 and same.sum() == 5 * 10
-    assert not ((first >= 5) & (second >= 5)).any() and (same == (first == second)).all()
+    cosine = embeddings[query] @ embeddings.T
+    alike = people[query][:, None] == people[None]
+    once = np.triu(np.ones(cosine.shape, bool), 1)
+    for kind in (True, False):
+        assert np.allclose(np.sort(similarity[same == kind]), np.sort(cosine[once & (alike == kind)]), atol=1e-6)
 
 
-def test_weights_are_repetitions():
-    similarity, same = np.array([0.9, 0.5, 0.6, 0.1]), np.array([True, True, False, False])
-    repeated = np.repeat([0, 1, 2, 3], [2, 1, 3, 5])
-    for fpr in (0, 0.3, 0.5):
-        weighted = metrics.identification_rate(similarity, same, fpr, np.array([2, 1, 3, 5]))
-        assert weighted[0] == pytest.approx(metrics.identification_rate(similarity[repeated], same[repeated], fpr)[0])
+def crowd(people=30, distractors=20, seed=0):
+    """Embeddings with 1 to 8 photos of each person, shuffled, some of them equal."""
+    draw = np.random.default_rng(seed)
+    who = draw.permutation(np.repeat(np.arange(people + distractors), draw.integers(1, 9, people + distractors)))
+    points = draw.normal(size=(people + distractors, 6))[who] + 0.7 * draw.normal(size=(len(who), 6)).round(1)
+    points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    query = who < people
+    return points[query], who[query], points[~query], who[~query]
+
+
+@pytest.mark.parametrize("squeeze", [0, 50])  # 50: all embeddings nearly alike, as an untrained network has them
+def test_identification_by_the_person_is_the_figure_of_all_pairs_at_once(squeeze):
+    query, people, distractors, others = crowd()
+    query, distractors = ((e + squeeze) / np.linalg.norm(e + squeeze, axis=1, keepdims=True) for e in (query, distractors))
+    fpr = np.array([0, 1e-3, 0.01, 0.1, 0.5, 1])
+    got = metrics.identification(query, people, distractors, others, fpr)
+    tpr, threshold = metrics.identification_rate(*metrics.pairs(query, people, distractors, others), fpr)
+    assert np.array_equal(got["threshold"], threshold) and np.allclose(got["tpr"], tpr)
+    assert (got["low"] <= got["tpr"]).all() and (got["tpr"] <= got["high"]).all()
+
+
+def test_identification_intervals_count_a_person_as_often_as_drawn():
+    query, people, distractors, others = crowd(10, 5)
+    fpr, resamples, everyone = np.array([0.02, 0.2]), 50, 15
+    got = metrics.identification(query, people, distractors, others, fpr, resamples, seed=3)
+    times = np.random.default_rng(3).multinomial(everyone, np.full(everyone, 1 / everyone), resamples)
+    rates = []
+    for drawn in times:
+        similarity, same, weight = [], [], []
+        for i in range(len(query)):  # the slow and plain way, a pair repeated as often as its people were drawn
+            same_person = people[:i] == people[i]
+            pairs = [*zip(query[:i] @ query[i], same_person, drawn[people[i]] * np.where(same_person, 1, drawn[people[:i]])),
+                     *zip(distractors @ query[i], np.zeros(len(others), bool), drawn[people[i]] * drawn[others])]
+            for part, numbers in zip((similarity, same, weight), zip(*pairs), strict=True):
+                part.extend(numbers)
+        weight = np.array(weight, int)
+        rates.append(metrics.identification_rate(np.repeat(similarity, weight), np.repeat(same, weight), fpr)[0])
+    assert np.allclose([got["low"], got["high"]], np.quantile(rates, [0.025, 0.975], axis=0), atol=0.01)
 
 
 def test_retrieval_agrees_with_the_oracle(unit_embeddings):
@@ -71,26 +107,26 @@ def test_retrieval_ignores_the_order_of_the_gallery(unit_embeddings):
     assert all(plain[key].mean() == pytest.approx(mixed[key].mean()) for key in ("recall@1", "r_precision", "map@r"))
 
 
-def test_intervals_hold_the_figure_and_shrink_with_people(unit_embeddings):
-    pairs = metrics.pairs(*unit_embeddings)
-    rate = metrics.identification_rate(*pairs[:2], 0.1)[0]
-    low, high = metrics.identification_interval(*pairs, 0.1)
-    assert low <= rate <= high
+def test_intervals_shrink_with_people():
     draw = np.random.default_rng(0)
     few, many = (np.ptp(metrics.interval(draw.random(10 * n), np.repeat(np.arange(n), 10))) for n in (10, 400))
     assert many < few / 3
+    narrow, wide = (np.ptp([metrics.identification(*crowd(n, n), fpr=0.1)[key] for key in ("low", "high")]) for n in (200, 12))
+    assert narrow < wide / 2
 
 
 def test_knn_and_precision_on_cases_one_can_see():
     train = np.eye(3, dtype=np.float32)
-    assert metrics.knn_accuracy(train, [0, 1, 2], train[[0, 1, 1]], [0, 1, 2], k=1) == pytest.approx(2 / 3)
+    assert metrics.knn_correct(train, [0, 1, 2], train[[0, 1, 1]], [0, 1, 2], k=1).tolist() == [1, 1, 0]
     neighbours = np.array([[1, 1, 0], [2, 0, 2]])
     assert metrics.precision_at(2, neighbours, [1, 2]).tolist() == [1.0, 0.5]
     assert metrics.precision_by_chance([0, 0, 1, 1], [0, 1]) == 0.5
 
 
-def test_one_person_alone_has_no_identification_rate():
-    for people in (np.zeros(4), np.arange(4)):
-        similarity, same, _, _ = metrics.pairs(np.eye(4, dtype=np.float32), people)
-        with pytest.raises(ValueError, match="two people or more"):
-            metrics.identification_rate(similarity, same, 0.1)
+@pytest.mark.parametrize("people", [np.zeros(4), np.arange(4)])
+def test_one_person_alone_has_no_identification_rate(people):
+    embeddings = np.eye(4, dtype=np.float32)
+    with pytest.raises(ValueError, match="two people or more"):
+        metrics.identification_rate(*metrics.pairs(embeddings, people), 0.1)
+    with pytest.raises(ValueError, match="two people or more"):
+        metrics.identification(embeddings, people)

@@ -1,0 +1,156 @@
+"""Recognisers on their data: straight faces in their roles, the one recipe, and what an encoder is worth."""
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from safetensors import safe_open
+
+from . import metrics
+from .aligned_set import Rows, build_aligned_set, read_images
+from .augment import Jitter
+from .course import aligned_folder, hourglass, load_model, maker_of, new_encoder, recogniser_path
+from .encoders import Encoder, embed
+from .losses import MarginHead
+from .roles import ROLES, assign_roles, roles_csv
+from .training import fit
+
+FPR = 0.01  # the tolerated share of false matches at which the course compares
+
+
+@dataclass
+class RecognitionData:
+    """Straight faces (Rows of uint8 (N, 3, 112, 112), read when indexed) with their people (N,).
+
+    train and test: photos of the people trained on, numbered 0 to n_people - 1.  query and distractors: people
+    never trained on, with numbers of their own.  roles: the list of all photos with their roles, as text of a CSV.
+    """
+    train: Rows
+    train_people: torch.Tensor
+    test: Rows
+    test_people: torch.Tensor
+    query: Rows
+    query_people: np.ndarray
+    query_names: dict
+    distractors: Rows
+    distractor_people: np.ndarray
+    roles: str
+
+    @property
+    def n_people(self):
+        """How many people are trained on."""
+        return int(self.train_people.max()) + 1
+
+
+def recognition_data(settings):
+    """The straight faces of the dataset in their roles; they are made first if no notebook has made them yet."""
+    photos, roles = assign_roles(settings)
+    model, folder = hourglass(settings), aligned_folder(settings)
+    aligned = build_aligned_set(photos, model, folder, maker_of(model), settings.torch_device)
+    role_of = {photos.key(i): role for i, role in enumerate(roles)}
+    role = np.array([role_of[aligned.key(i)] for i in range(len(aligned))])  # some photos were skipped
+    trained = np.unique(np.array(aligned.names)[aligned.people[role == "train"]])
+    if len(trained) < 2 or len(np.unique(aligned.people[role == "query"])) < 2:
+        raise ValueError(f"{settings.dataset} leaves too few straight faces: two people to train on and two to ask for are "
+                         f"needed; {folder / 'skipped.csv'} tells why photos were left out.")
+    role[(role == "test") & ~np.isin(np.array(aligned.names)[aligned.people], trained)] = ""
+    images = read_images(aligned, folder)
+
+    def of(part):
+        return Rows(images.array, images.rows[role == part]), aligned.people[role == part]
+
+    (train, train_people), (test, test_people), query, distractors = map(of, ROLES)
+    number = {aligned.names.index(name): k for k, name in enumerate(trained)}
+    train_people, test_people = (torch.tensor([number[p] for p in people]) for people in (train_people, test_people))
+    return RecognitionData(train, train_people, test, test_people, *query, dict(enumerate(aligned.names)), *distractors,
+                           roles_csv(photos, roles))
+
+
+def train_recogniser(name, loss, data, settings, encoder=None, **options):
+    """Train an encoder on data.train with a loss; return (encoder, Run). The one recipe of notebooks 2 and 3.
+
+    options go to `fit`: epochs, lr, batches and the like.
+    """
+    encoder = encoder or new_encoder(settings)
+    recipe = dict(epochs=settings.epochs, batch_size=settings.batch_size, lr=1e-3, augment=Jitter(),
+                  seed=settings.seed, keep={"roles.csv": data.roles})
+    loss.to(settings.torch_device)
+    run = fit(encoder, loss, data.train, data.train_people, settings.run_dir / name, **recipe | options)
+    return encoder, run
+
+
+def figures(encoder, data, loss=None):
+    """What an encoder is worth: a dict of numbers, each `name` with `name_low` and `name_high`, its 95 % interval over people.
+
+    tpr: of people never trained on, at FPR 0.01.  recall@1, r_precision and map@r: of the same people.  knn_accuracy,
+    and accuracy where the loss has a classifier: of other photos of the people trained on.
+    """
+    return strangers_figures(encoder, data) | known_figures(encoder, data, loss)
+
+
+def strangers_figures(encoder, data, fpr=FPR):
+    """The part of `figures` that asks about people never trained on."""
+    query = embed(encoder, data.query)
+    found = metrics.identification(query, data.query_people, embed(encoder, data.distractors), data.distractor_people, fpr)
+    ranked = metrics.retrieval(query, data.query_people)
+    result = {"tpr": found["tpr"], "tpr_low": found["low"], "tpr_high": found["high"]}
+    for key in ("recall@1", "r_precision", "map@r"):
+        result |= _with_interval(key, ranked[key], ranked["people"])
+    return {key: np.asarray(value).tolist() for key, value in result.items()}
+
+
+def known_figures(encoder, data, loss=None):
+    """The part of `figures` that asks who of the people trained on this is; empty if no photos of them were kept back."""
+    if not len(data.test):
+        return {}
+    right = metrics.knn_correct(embed(encoder, data.train), data.train_people, embed(encoder, data.test), data.test_people)
+    result = _with_interval("knn_accuracy", right, data.test_people)
+    if hasattr(loss, "logits"):
+        result |= _with_interval("accuracy", classified(encoder, loss, data.test) == data.test_people.numpy(), data.test_people)
+    return result
+
+
+def _with_interval(name, values, people):
+    low, high = metrics.interval(values, people)
+    return {name: float(np.mean(values)), f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+@torch.inference_mode()
+def classified(encoder, loss, faces, batch_size=64):
+    """Whom the loss's own classifier takes each face for, without any margin: (N,)."""
+    encoder.eval()
+    device = next(encoder.parameters()).device
+    batches = (torch.as_tensor(faces[start:start + batch_size]) for start in range(0, len(faces), batch_size))
+    return torch.cat([loss.logits(encoder(batch.to(device))).argmax(1).cpu() for batch in batches]).numpy()
+
+
+def comparison(runs):
+    """The saved figures of runs as rows of a table, best identification rate first."""
+    columns = {"accuracy": "accuracy", "kNN accuracy": "knn_accuracy", f"TPR at FPR {FPR}": "tpr", "Recall@1": "recall@1",
+               "R-Precision": "r_precision", "MAP@R": "map@r"}
+    return [{"run": run.folder.name, **{column: shown(run.results, key) for column, key in columns.items()},
+             "seconds": round(run.seconds), "loss": run.settings["loss"], "model": run.settings["model"]}
+            for run in sorted(runs, key=lambda run: -run.results["tpr"])]
+
+
+def shown(results, key):
+    """A figure with its interval as text, such as `0.85 [0.72, 0.96]`."""
+    return f"{results[key]:.2f} [{results[key + '_low']:.2f}, {results[key + '_high']:.2f}]" if key in results else ""
+
+
+def raw_pixels(faces):
+    """The simplest embedding: 32x32 grey pixels, centred, of unit length (N, 1024). A baseline."""
+    small = torch.nn.functional.interpolate(faces[:].float(), (32, 32), mode="bilinear", antialias=True).mean(1).flatten(1)
+    return torch.nn.functional.normalize(small - small.mean(1, keepdim=True)).numpy()
+
+
+def recogniser(settings, data):
+    """Notebook 3's encoder; if it was not run, or on faces straightened otherwise, a small ArcFace encoder trained here."""
+    path = recogniser_path(settings)
+    if path.exists():
+        with safe_open(path, "pt") as file:
+            if file.metadata().get("faces") == aligned_folder(settings).name:
+                return load_model(Encoder, path, settings.torch_device)
+    print("No recogniser of notebook 3 for these faces here: a small one is trained first.")
+    torch.manual_seed(settings.seed)
+    loss = MarginHead(settings.embedding, data.n_people)
+    return train_recogniser("small", loss, data, settings, epochs=max(1, settings.epochs // 4))[0]

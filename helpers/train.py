@@ -1,0 +1,55 @@
+"""Train a recogniser by command: `python -m helpers.train dataset=celeba loss=arcface encoder=resnet34 epochs=40`.
+
+Every setting stands in helpers/config/train.yaml; `-m loss=ce,arcface,triplet` trains one after another. A run that was
+stopped goes on when the same command is given again. On several GPUs, or processes:
+`accelerate launch --num_processes 2 -m helpers.train loss=arcface`.
+"""
+import os
+from dataclasses import fields
+
+import hydra
+import torch
+from accelerate import PartialState
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from .batches import people_by_photos
+from .course import new_encoder, save_model
+from .encoders import LayerFreezer
+from .recognition import figures, recognition_data, shown, train_recogniser
+from .settings import Settings, load_settings
+
+
+@hydra.main(version_base="1.3", config_path="config", config_name="train")
+def main(config):
+    """Train as the configuration says, measure, and leave encoder.safetensors in the run folder."""
+    given = {f"FACES_{field.name.upper()}": str(config[field.name]) for field in fields(Settings)
+             if config.get(field.name) is not None}
+    settings = load_settings(os.environ | given)
+    processes = PartialState(cpu=settings.torch_device.type == "cpu")
+    with processes.main_process_first():  # one makes the straight faces, the others find them made
+        data = recognition_data(settings)
+    keep = {"config.yaml": OmegaConf.to_yaml(config), "roles.csv": data.roles}
+    config.people, config.embedding = data.n_people, settings.embedding
+    encoder = new_encoder(settings, face_stem=config.face_stem, **config.encoder_options)
+    torch.manual_seed(settings.seed)
+    loss = instantiate(config.loss)
+    batches = config.photos_each and people_by_photos(data.train_people, max(2, settings.batch_size // config.photos_each),
+                                                      config.photos_each)
+    encoder, run = train_recogniser(
+        config.name, loss, data, settings, encoder, batches=batches, augment=instantiate(config.augment), hours=config.hours,
+        optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, schedule=config.schedule,
+        freezer=config.freeze and LayerFreezer(config.freeze), keep=keep)
+    if processes.is_main_process:
+        results = figures(encoder, data, loss)
+        run.save_results(**results)
+        save_model(encoder, run.folder / "encoder.safetensors", loss=run.settings["loss"], epochs=run.settings["epochs"],
+                   seed=settings.seed, dataset=settings.dataset_name, people=data.n_people, photos=len(data.train))
+        print(f"\n{run.folder}: {len(run.history)} epochs in {run.seconds / 60:.1f} minutes")
+        for key in ("accuracy", "knn_accuracy", "tpr", "recall@1", "r_precision", "map@r"):
+            if key in results:
+                print(f"{key:14s} {shown(results, key)}")
+
+
+if __name__ == "__main__":
+    main()
