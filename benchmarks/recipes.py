@@ -53,5 +53,6 @@ def one_fold(make_loss, faces, people, held_out, settings, folder):
     encoder, loss = course.new_encoder(settings), make_loss(settings.embedding, int(numbers.max()) + 1)
     triplets = isinstance(loss, (TripletLoss, Mixture))
     fit(encoder, loss, faces[~out], numbers, folder / "fold", epochs=settings.epochs, batch_size=settings.batch_size,
-        batches=people_by_photos(numbers) if triplets else None, augment=Jitter(), seed=settings.seed, progress=False)
+        batches=people_by_photos(numbers) if triplets else None, augment=Jitter(size=settings.encoder_size),
+        seed=settings.seed, progress=False)
     return float(metrics.identification(embed(encoder, faces[out]), people[out], fpr=recognition.FPR)["tpr"])

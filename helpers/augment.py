@@ -17,20 +17,23 @@ class Jitter:
 
     crop: side of what is kept, cut from the middle; larger pictures then show real surroundings where the border
     would come into sight. None keeps the whole side.
+    size: side of the pictures given out: what the network will see, so that each pixel is computed once. Below half of
+    what is kept pixels would be skipped: half it is then, and the network shrinks the rest.
     """
 
-    def __init__(self, degrees=15, scale=0.15, shift=0.08, mirror=True, light=0.4, crop=None):
+    def __init__(self, degrees=15, scale=0.15, shift=0.08, mirror=True, light=0.4, crop=None, size=None):
         self.degrees, self.scale, self.shift, self.mirror, self.light = degrees, scale, shift, mirror, light
-        self.crop = crop
+        self.crop, self.size = crop, size
 
     def __call__(self, images, targets):
         n, device = len(images), images.device
-        side = self.crop or images.shape[-1]
+        kept = self.crop or images.shape[-1]
+        side = max(self.size or kept, -(-kept // 2))
 
         def uniform(columns, reach):
             return (torch.rand(n, columns, device=device) * 2 - 1) * reach
 
-        angle, zoom = torch.deg2rad(uniform(1, self.degrees))[:, 0], torch.exp(uniform(1, self.scale))[:, 0]
+        angle, zoom = torch.deg2rad(uniform(1, self.degrees))[:, 0], torch.exp(uniform(1, self.scale))[:, 0] * side / kept
         mirrored = (torch.rand(n, device=device) < 0.5) & self.mirror
         sign = torch.where(mirrored, -1.0, 1.0)
         cos, sin = zoom * angle.cos(), zoom * angle.sin()

@@ -15,7 +15,8 @@ from .landmarks import StackedHourglass
 from .photos import picture_files
 from .roles import split
 
-SHIPPED_HOURGLASS = Path(__file__).parents[1] / "models" / "hourglass.safetensors"
+MODELS = Path(__file__).parents[1] / "models"
+SHIPPED_HOURGLASS, SHIPPED_RECOGNISER = MODELS / "hourglass.safetensors", MODELS / "recogniser.safetensors"
 
 
 def save_model(model, path, **notes):

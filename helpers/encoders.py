@@ -20,16 +20,20 @@ class Encoder(nn.Module):
     weights: "none", "imagenet" (the model's own, fetched from its hub), or the path of an encoder of the same name
     that this course saved; of it, everything is taken whose shape fits.
     face_stem: for ResNets, a first 3x3 convolution and no pooling after it, so that small faces are not thinned out.
+    flat_head: for ResNets, no mean over the last map: on a straight face each of its places is always the same part of
+    the face, and the embedding layer weighs them one by one (as in ArcFace's networks). It then fits this size alone.
     options go to the model itself.
     """
 
-    def __init__(self, name="resnet18", dim=128, size=64, weights="none", face_stem=False, **options):
+    def __init__(self, name="resnet18", dim=128, size=64, weights="none", face_stem=False, flat_head=False, **options):
         super().__init__()
-        self.settings = {"name": name, "dim": dim, "size": size, "face_stem": face_stem, **options}
+        self.settings = {"name": name, "dim": dim, "size": size, "face_stem": face_stem, "flat_head": flat_head, **options}
         self.size = size
         self.net = _new_net(name, dim, weights == "imagenet", options)
         if face_stem:
             _shrink_stem(self.net, name)
+        if flat_head:
+            _flatten_head(self.net, name, dim, size)
         mean, std = _imagenet_colours(self.net, name) if weights == "imagenet" else ((0.5,) * 3, (0.5,) * 3)
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1) * 255)
@@ -81,6 +85,15 @@ def _shrink_stem(net, name):
         raise ValueError(f"face_stem is for ResNets with one first convolution; '{name}' is built otherwise.")
     net.conv1 = nn.Conv2d(3, first.out_channels, 3, stride=2, padding=1, bias=False)
     net.maxpool = nn.Identity()
+
+
+def _flatten_head(net, name, dim, size):
+    if not (hasattr(net, "global_pool") and isinstance(getattr(net, "fc", None), nn.Linear)):
+        raise ValueError(f"flat_head is for timm's ResNets with an embedding layer; '{name}' is built otherwise.")
+    net.global_pool, net.fc = nn.Identity(), nn.Flatten()
+    with torch.inference_mode():
+        places = net.eval()(torch.zeros(1, 3, size, size)).shape[1]
+    net.fc = nn.Sequential(nn.Flatten(), nn.Linear(places, dim))
 
 
 def _imagenet_colours(net, name):

@@ -71,7 +71,7 @@ def train_recogniser(name, loss, data, settings, encoder=None, **options):
     options go to `fit`: epochs, lr, batches and the like.
     """
     encoder = encoder or new_encoder(settings)
-    recipe = dict(epochs=settings.epochs, batch_size=settings.batch_size, lr=1e-3, augment=Jitter(),
+    recipe = dict(epochs=settings.epochs, batch_size=settings.batch_size, lr=1e-3, augment=Jitter(size=encoder.size),
                   seed=settings.seed, keep={"roles.csv": data.roles})
     loss.to(settings.torch_device)
     run = fit(encoder, loss, data.train, data.train_people, settings.run_dir / name, **recipe | options)

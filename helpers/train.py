@@ -30,8 +30,9 @@ def main(config):
     with processes.main_process_first():  # one makes the straight faces, the others find them made
         data = recognition_data(settings)
     keep = {"config.yaml": OmegaConf.to_yaml(config), "roles.csv": data.roles}
-    config.people, config.embedding = data.n_people, settings.embedding
-    encoder = new_encoder(settings, face_stem=config.face_stem, **config.encoder_options)
+    config.people, config.embedding, config.encoder_size = data.n_people, settings.embedding, settings.encoder_size
+    options = OmegaConf.to_container(config.encoder_options) if config.encoder_options else {}
+    encoder = new_encoder(settings, face_stem=config.face_stem, flat_head=config.flat_head, **options)
     torch.manual_seed(settings.seed)
     loss = instantiate(config.loss)
     batches = config.photos_each and people_by_photos(data.train_people, max(2, settings.batch_size // config.photos_each),

@@ -1,5 +1,6 @@
 """Changes of training pictures do what they say, each picture with its own luck."""
 import numpy as np
+import pytest
 import torch
 from PIL import Image, ImageOps
 
@@ -55,6 +56,18 @@ def test_a_crop_from_the_middle_keeps_its_points():
         assert moved.shape == (1, 3, 128, 128)
         assert torch.allclose(fives, points - 24, atol=1e-3)
         assert (decode_heatmaps(moved[:, 0])[0] - fives[:, k]).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("size, side", [(112, 112), (80, 80), (64, 64), (40, 56)])
+def test_pictures_given_out_small_keep_their_points(size, side):  # never less than half, the network shrinks the rest
+    points = torch.tensor([[[38.0, 51], [73, 51], [56, 71], [41, 92], [70, 92]]])
+    bumps = encode_heatmaps(points, 3.0, 112) * 255
+    torch.manual_seed(0)
+    for k in range(5):
+        moved, fives = Jitter(10, 0.1, 0.05, True, 0, size=size)(bumps[:, k:k + 1].repeat(1, 3, 1, 1), points)
+        assert moved.shape == (1, 3, side, side)
+        found = decode_heatmaps(moved[:, 0])[0]
+        assert min((found - fives[0, j]).abs().max() for j in range(5)) < 0.3  # mirrored, another of the five
 
 
 def test_each_picture_gets_one_of_five_changes_or_none():

@@ -48,6 +48,21 @@ def test_weights_of_a_file_are_taken_where_they_fit(tmp_path):
         Encoder("resnet18", 32, 64, weights=str(tmp_path / "cut.safetensors"))
 
 
+def test_a_flat_head_sees_where_on_the_face_something_is(random_faces):
+    torch.manual_seed(0)
+    flat, mean = Encoder("resnet10_small", 32, 64, flat_head=True).eval(), Encoder("resnet10_small", 32, 64).eval()
+    assert flat.net.fc[1].in_features == 4 * mean.net.fc.in_features
+    x = flat.prepare(random_faces[0][:2])
+    last_map = flat.net.forward_features(x)
+    assert last_map.shape == (2, 256, 2, 2)
+    for encoder, moves in ((flat, True), (mean, False)):
+        same_parts_elsewhere = encoder.net.forward_head(last_map.flip(-1))
+        assert torch.allclose(encoder.net.forward_head(last_map), same_parts_elsewhere, atol=1e-5) != moves
+    for name in ("mobilenet_v2", "vit_tiny_patch16_224"):
+        with pytest.raises(ValueError, match="flat_head is for timm's ResNets"):
+            Encoder(name, 32, 224, flat_head=True)
+
+
 @pytest.mark.parametrize("name", ["resnet18.tv_in1k", "resnet18"])
 def test_imagenet_weights_out_of_reach_end_in_a_sentence(name, monkeypatch):
     def offline(*args, **kwargs):

@@ -1,0 +1,68 @@
+"""Cross entropy, margins and triplets from the same first weights, on the same photos, with the same number of faces seen.
+
+Closed-set accuracy: who of the people trained on is on a photo kept back? By the loss's own classifier, and by the nearest
+training photos (kNN). TPR: of people never trained on. A stopped benchmark goes on with the run it was at.
+"""
+import argparse
+import json
+from dataclasses import replace
+
+import torch
+
+from helpers import course, recognition
+from helpers.batches import people_by_photos
+from helpers.faces import load_faces
+from helpers.losses import CrossEntropy, MarginHead, Mixture, TripletLoss
+from helpers.settings import load_settings
+
+LOSSES = {  # name: (dim, people) -> loss
+    "ce": CrossEntropy,
+    "margin0": lambda dim, people: MarginHead(dim, people, s=16, m=0.0),
+    "arcface": lambda dim, people: MarginHead(dim, people, s=16, m=0.3),
+    "cosface": lambda dim, people: MarginHead(dim, people, s=16, m=0.2, kind="cosface"),
+    "triplet": lambda dim, people: TripletLoss(0.2, "semihard"),
+    "triplet+arcface": lambda dim, people: Mixture(1.0, TripletLoss(0.3, "hard"), 0.5, MarginHead(dim, people, s=16, m=0.3)),
+}
+
+
+def main(arguments):
+    """Train every loss that was asked for and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks losses", description=__doc__)
+    parser.add_argument("--people", default="orl", help="a folder with a folder of photos for each person, or a dataset")
+    parser.add_argument("--roles", default="", help="a CSV file,person,role; default: a quarter of all people is held out")
+    parser.add_argument("--losses", default="ce,arcface,triplet", help=f"of {', '.join(LOSSES)} (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--encoder", default="resnet10_small")
+    parser.add_argument("--size", type=int, default=64, help="side of the faces that the encoder sees")
+    parser.add_argument("--weights", default="none", help="none, imagenet, or an encoder that this course saved")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    settings = replace(load_settings({}), dataset=options.people, roles=options.roles, seed=options.seed,
+                       encoder=options.encoder, encoder_size=options.size, weights=options.weights,
+                       epochs=options.epochs, batch_size=options.batch_size)
+    if not options.roles:
+        people = len(load_faces(options.people, settings.data_dir).names)
+        settings = replace(settings, people=people - people // 4, query_people=people // 4, distractor_people=0)
+    data, results = recognition.recognition_data(settings), {}
+    print(f"{len(data.train)} photos of {data.n_people} people to train on, {len(data.test)} kept back; "
+          f"{len(data.query)} photos of strangers, {len(data.distractors)} of distractors")
+    print(f"{'':18s}{'accuracy':20s}{'kNN accuracy':20s}{'TPR at FPR 0.01':20s}minutes")
+    for name in options.losses.split(","):
+        results[name], minutes = one_loss(name, data, settings, options.lr)
+        cells = (recognition.shown(results[name], key) for key in ("accuracy", "knn_accuracy", "tpr"))
+        print(f"{name:18s}" + "".join(f"{cell:20s}" for cell in cells) + f"{minutes:.1f}", flush=True)
+    print(json.dumps({name: {key: round(result[key], 4) for key in ("accuracy", "knn_accuracy", "tpr") if key in result}
+                      for name, result in results.items()}))
+
+
+def one_loss(name, data, settings, lr):
+    """Train with one loss; return its figures and the minutes it took."""
+    torch.manual_seed(settings.seed)
+    loss = LOSSES[name](settings.embedding, data.n_people)
+    pairs_wanted = isinstance(loss, (TripletLoss, Mixture))
+    batches = people_by_photos(data.train_people, settings.batch_size // 4, 4) if pairs_wanted else None
+    encoder, run = recognition.train_recogniser(f"benchmark_{name}", loss, data, settings, course.new_encoder(settings),
+                                                batches=batches, lr=lr)
+    return recognition.figures(encoder, data, loss), run.seconds / 60

@@ -1,0 +1,74 @@
+"""`python -m helpers.train`: every loss and augmentation of its configuration can be made, and its runs are whole."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+
+from helpers.course import load_model
+from helpers.encoders import Encoder
+from helpers.roles import ROLES
+from helpers.runs import saved_runs
+
+CONFIG = Path(__file__).parents[1] / "helpers" / "config"
+
+
+def choices(group):
+    return sorted(path.stem for path in (CONFIG / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", choices("loss"))
+def test_every_loss_of_the_configuration_learns_from_a_batch(name):
+    with initialize_config_module("helpers.config", version_base="1.3"):
+        config = compose("train", [f"loss={name}", "people=4", "embedding=16"])
+    features = torch.randn(8, 16, requires_grad=True)
+    value, health = instantiate(config.loss)(features, torch.arange(4).repeat_interleave(2))
+    value.backward()
+    assert features.grad.abs().sum() > 0 and "spread" in health
+    assert (config.photos_each == 4) == ("triplet" in name)
+
+
+@pytest.mark.parametrize("name", choices("augment"))
+def test_every_augmentation_of_the_configuration_keeps_range_and_people(name, random_faces):
+    with initialize_config_module("helpers.config", version_base="1.3"):
+        config = compose("train", [f"augment={name}", "encoder_size=64"])
+    torch.manual_seed(0)
+    faces, people = instantiate(config.augment)(*random_faces)
+    assert faces.shape[:2] == (24, 3) and torch.equal(people, random_faces[1])
+    assert faces.min() >= 0 and faces.max() <= 255
+
+
+def command(folder, *words, launcher=("-m", "helpers.train")):
+    options = [f"data_dir={folder / 'data'}", f"runs_dir={folder / 'runs'}", "people=6", "query_people=3", "epochs=2",
+               "batch_size=8", "embedding=16", "encoder_size=32"]
+    done = subprocess.run([sys.executable, *launcher, *words, *options], cwd=CONFIG.parents[1], capture_output=True, text=True,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_one_command_trains_several_losses_and_leaves_whole_runs(tmp_path):
+    out = command(tmp_path, "-m", "loss=arcface,triplet", "encoder_options={channels:[8,16,16,32],stem_width:8}", "freeze=[2,0]")
+    assert out.count("TPR") + out.count("tpr") >= 2
+    runs = saved_runs(next((tmp_path / "runs").iterdir()))
+    assert sorted(run.folder.name.rpartition("-")[0] for run in runs) == ["arcface", "triplet"]
+    for run in runs:
+        assert {"config.yaml", "curves.csv", "roles.csv", "settings.json", "results.json"} <= {p.name for p in run.folder.iterdir()}
+        listed = [line.rpartition(",")[2] for line in (run.folder / "roles.csv").read_text().splitlines()[1:]]
+        assert len(listed) == 90 and set(listed) == set(ROLES[:3])
+        encoder = load_model(Encoder, run.folder / "encoder.safetensors")
+        assert encoder(torch.zeros(1, 3, 112, 112)).shape == (1, 16) and 0 <= run.results["tpr"] <= 1
+    again = command(tmp_path, "loss=arcface", "encoder_options={channels:[8,16,16,32],stem_width:8}", "freeze=[2,0]")
+    assert "2 epochs" in again and len(saved_runs(next((tmp_path / "runs").iterdir()))) == 2
+
+
+def test_the_command_under_accelerate_launch_trains_in_two_processes(tmp_path):
+    launcher = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "-m", "helpers.train")
+    out = command(tmp_path, "loss=ce", "device=cpu", "encoder_options={channels:[8,16,16,32],stem_width:8}", launcher=launcher)
+    assert out.count("2 epochs in") == 1
+    (run,) = saved_runs(next((tmp_path / "runs").iterdir()))
+    assert len(run.history) == 2 and "tpr" in run.results
