@@ -9,20 +9,10 @@ from dataclasses import replace
 
 import torch
 
-from helpers import course, recognition
-from helpers.batches import people_by_photos
+from helpers import recognition
 from helpers.faces import load_faces
-from helpers.losses import CrossEntropy, MarginHead, Mixture, TripletLoss
 from helpers.settings import load_settings
-
-LOSSES = {  # name: (dim, people) -> loss
-    "ce": CrossEntropy,
-    "margin0": lambda dim, people: MarginHead(dim, people, s=16, m=0.0),
-    "arcface": lambda dim, people: MarginHead(dim, people, s=16, m=0.3),
-    "cosface": lambda dim, people: MarginHead(dim, people, s=16, m=0.2, kind="cosface"),
-    "triplet": lambda dim, people: TripletLoss(0.2, "semihard"),
-    "triplet+arcface": lambda dim, people: Mixture(1.0, TripletLoss(0.3, "hard"), 0.5, MarginHead(dim, people, s=16, m=0.3)),
-}
+from helpers.train import batches_of, configured_loss
 
 
 def main(arguments):
@@ -30,7 +20,7 @@ def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m benchmarks losses", description=__doc__)
     parser.add_argument("--people", default="orl", help="a folder with a folder of photos for each person, or a dataset")
     parser.add_argument("--roles", default="", help="a CSV file,person,role; default: a quarter of all people is held out")
-    parser.add_argument("--losses", default="ce,arcface,triplet", help=f"of {', '.join(LOSSES)} (default: %(default)s)")
+    parser.add_argument("--losses", default="ce,arcface,triplet", help="of helpers/config/loss (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-3)
@@ -44,7 +34,8 @@ def main(arguments):
                        epochs=options.epochs, batch_size=options.batch_size)
     if not options.roles:
         people = len(load_faces(options.people, settings.data_dir).names)
-        settings = replace(settings, people=people - people // 4, query_people=people // 4, distractor_people=0)
+        strangers = max(2, people // 4)
+        settings = replace(settings, people=people - strangers, query_people=strangers, distractor_people=0)
     data, results = recognition.recognition_data(settings), {}
     print(f"{len(data.train)} photos of {data.n_people} people to train on, {len(data.test)} kept back; "
           f"{len(data.query)} photos of strangers, {len(data.distractors)} of distractors")
@@ -60,9 +51,7 @@ def main(arguments):
 def one_loss(name, data, settings, lr):
     """Train with one loss; return its figures and the minutes it took."""
     torch.manual_seed(settings.seed)
-    loss = LOSSES[name](settings.embedding, data.n_people)
-    pairs_wanted = isinstance(loss, (TripletLoss, Mixture))
-    batches = people_by_photos(data.train_people, settings.batch_size // 4, 4) if pairs_wanted else None
-    encoder, run = recognition.train_recogniser(f"benchmark_{name}", loss, data, settings, course.new_encoder(settings),
-                                                batches=batches, lr=lr)
+    loss, photos_each = configured_loss(name, settings.embedding, data.n_people)
+    batches = batches_of(photos_each, data.train_people, settings.batch_size)
+    encoder, run = recognition.train_recogniser(f"benchmark_{name}", loss, data, settings, batches=batches, lr=lr)
     return recognition.figures(encoder, data, loss), run.seconds / 60

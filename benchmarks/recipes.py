@@ -13,19 +13,12 @@ import torch
 
 from helpers import course, metrics, recognition
 from helpers.augment import Jitter
-from helpers.batches import people_by_photos
 from helpers.encoders import embed
-from helpers.losses import CrossEntropy, MarginHead, Mixture, TripletLoss
 from helpers.settings import load_settings
+from helpers.train import batches_of, configured_loss
 from helpers.training import fit
 
-RECIPES = {
-    "cross entropy": lambda dim, people: CrossEntropy(dim, people),
-    "margin 0": lambda dim, people: MarginHead(dim, people, s=16, m=0.0),
-    "ArcFace": lambda dim, people: MarginHead(dim, people, s=16, m=0.3),
-    "triplet, semi-hard": lambda dim, people: TripletLoss(0.2, "semihard"),
-    "triplet + ArcFace": lambda dim, people: Mixture(1.0, TripletLoss(0.3, "hard"), 0.5, MarginHead(dim, people, s=16, m=0.3)),
-}
+RECIPES = ("ce", "margin0", "arcface", "triplet", "triplet_arcface")  # of helpers/config/loss
 
 
 def main(arguments):
@@ -38,21 +31,21 @@ def main(arguments):
     faces, people = torch.cat([data.train[:], data.test[:]]), torch.cat([data.train_people, data.test_people])
     deal = np.array_split(np.random.default_rng(settings.seed).permutation(data.n_people), folds)
     result = {}
-    for name, make_loss in RECIPES.items():
+    for name in RECIPES:
         with tempfile.TemporaryDirectory() as folder:
-            rates = [one_fold(make_loss, faces, people, torch.from_numpy(out), settings, Path(folder)) for out in deal]
+            rates = [one_fold(name, faces, people, torch.from_numpy(out), settings, Path(folder)) for out in deal]
         result[name] = {"tpr": round(float(np.mean(rates)), 3), "folds": [round(rate, 3) for rate in rates]}
         print(f"{name:20s} TPR at FPR {recognition.FPR}: {result[name]['tpr']:.3f}   folds {result[name]['folds']}", flush=True)
     print(json.dumps(result))
 
 
-def one_fold(make_loss, faces, people, held_out, settings, folder):
+def one_fold(name, faces, people, held_out, settings, folder):
     """Train on everybody but the people held out; return their identification rate."""
     out = torch.isin(people, held_out)
     numbers = people[~out].unique(return_inverse=True)[1]
-    encoder, loss = course.new_encoder(settings), make_loss(settings.embedding, int(numbers.max()) + 1)
-    triplets = isinstance(loss, (TripletLoss, Mixture))
+    encoder = course.new_encoder(settings)
+    loss, photos_each = configured_loss(name, settings.embedding, int(numbers.max()) + 1)
     fit(encoder, loss, faces[~out], numbers, folder / "fold", epochs=settings.epochs, batch_size=settings.batch_size,
-        batches=people_by_photos(numbers) if triplets else None, augment=Jitter(size=settings.encoder_size),
+        batches=batches_of(photos_each, numbers, 32), augment=Jitter(size=settings.encoder_size),
         seed=settings.seed, progress=False)
     return float(metrics.identification(embed(encoder, faces[out]), people[out], fpr=recognition.FPR)["tpr"])

@@ -1,5 +1,5 @@
 """Recognisers on their data: straight faces in their roles, the one recipe, and what an encoder is worth."""
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from .augment import Jitter
 from .course import aligned_folder, hourglass, load_model, maker_of, new_encoder, recogniser_path
 from .encoders import Encoder, embed
 from .losses import MarginHead
+from .progress import progress_bar
 from .roles import ROLES, assign_roles, roles_csv
 from .training import fit
 
@@ -123,13 +124,32 @@ def classified(encoder, loss, faces, batch_size=64):
     return torch.cat([loss.logits(encoder(batch.to(device))).argmax(1).cpu() for batch in batches]).numpy()
 
 
+def study(variants, data, settings, make_loss=MarginHead):
+    """Train one recogniser for each variant, {label: changes}, from the same seed; return {label: its Run with figures}.
+
+    changes: of settings (encoder, embedding, weights, ...) or options of `fit` (optimizer, schedule, freezer, ...).
+    settings.study_epochs says how far each goes. make_loss(embedding, people) -> the loss, ArcFace unless said otherwise.
+    """
+    own_fields, runs = {field.name for field in fields(settings)}, {}
+    for label, changes in (bar := progress_bar(variants.items())):
+        bar.set_description(label)
+        own = replace(settings, epochs=settings.study_epochs, **{k: v for k, v in changes.items() if k in own_fields})
+        torch.manual_seed(own.seed)
+        loss, encoder = make_loss(own.embedding, data.n_people), new_encoder(own)
+        options = {k: v for k, v in changes.items() if k not in own_fields}
+        encoder, runs[label] = train_recogniser("study", loss, data, own, encoder, progress=False, **options)
+        if not runs[label].results:
+            runs[label].save_results(**figures(encoder, data, loss))
+    return runs
+
+
 def comparison(runs):
-    """The saved figures of runs as rows of a table, best identification rate first."""
+    """The saved figures of runs, {label: Run}, as rows of a table, best identification rate first."""
     columns = {"accuracy": "accuracy", "kNN accuracy": "knn_accuracy", f"TPR at FPR {FPR}": "tpr", "Recall@1": "recall@1",
                "R-Precision": "r_precision", "MAP@R": "map@r"}
-    return [{"run": run.folder.name, **{column: shown(run.results, key) for column, key in columns.items()},
-             "seconds": round(run.seconds), "loss": run.settings["loss"], "model": run.settings["model"]}
-            for run in sorted(runs, key=lambda run: -run.results["tpr"])]
+    return [{"run": label, **{column: shown(run.results, key) for column, key in columns.items()},
+             "epochs": len(run.history), "seconds": round(run.seconds), "loss": run.settings["loss"]}
+            for label, run in sorted(runs.items(), key=lambda item: -item[1].results["tpr"])]
 
 
 def shown(results, key):

@@ -38,6 +38,8 @@ class Settings:
     weights: str = "none"  # none, imagenet (from the model's hub), or an encoder that this course saved
     batch_size: int = 16
     epochs: int = 60
+    study_epochs: int = 15  # how far each training of the side studies goes
+    study_encoders: str = "resnet10_small mobilenetv3_small_100 mamba"
     # notebook 4: the transformer, small with patches of 14 on 112 pixels, or as its name says with weights from the hub
     vit: str = "vit_tiny_patch16_224"
     vit_pretrained: bool = False
@@ -71,7 +73,8 @@ class Settings:
 
 DATASETS = ("orl", "lfw", "celeba")
 # what differs from the defaults on the larger datasets, which are meant for a GPU
-LARGE = dict(epochs=40, channels=64, encoder="resnet34", encoder_size=112, embedding=512, batch_size=128,
+LARGE = dict(epochs=40, channels=64, encoder="resnet34", encoder_size=112, embedding=512, batch_size=128, weights="imagenet",
+             study_epochs=10, study_encoders="resnet34 resnet50 resnext50_32x4d efficientnet_b0 efficientnet_v2_m mobilenet_v2",
              vit="vit_base_patch16_224.augreg_in21k_ft_in1k", vit_pretrained=True, vit_epochs=3)
 PRESETS = {"lfw": dict(people=500, query_people=200, distractor_people=1000, landmark_epochs=10, **LARGE),
            "celeba": dict(people=500, query_people=200, distractor_people=1000, landmark_epochs=5, **LARGE)}

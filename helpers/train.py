@@ -10,6 +10,7 @@ from dataclasses import fields
 import hydra
 import torch
 from accelerate import PartialState
+from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -35,8 +36,7 @@ def main(config):
     encoder = new_encoder(settings, face_stem=config.face_stem, flat_head=config.flat_head, **options)
     torch.manual_seed(settings.seed)
     loss = instantiate(config.loss)
-    batches = config.photos_each and people_by_photos(data.train_people, max(2, settings.batch_size // config.photos_each),
-                                                      config.photos_each)
+    batches = batches_of(config.photos_each, data.train_people, settings.batch_size)
     encoder, run = train_recogniser(
         config.name, loss, data, settings, encoder, batches=batches, augment=instantiate(config.augment), hours=config.hours,
         optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, schedule=config.schedule,
@@ -50,6 +50,18 @@ def main(config):
         for key in ("accuracy", "knn_accuracy", "tpr", "recall@1", "r_precision", "map@r"):
             if key in results:
                 print(f"{key:14s} {shown(results, key)}")
+
+
+def configured_loss(name, embedding, people):
+    """A loss of helpers/config/loss by its name, and how many photos of each person it wants in a batch (None: any)."""
+    with initialize_config_module("helpers.config", version_base="1.3"):
+        config = compose("train", [f"loss={name}", f"embedding={embedding}", f"people={people}"])
+    return instantiate(config.loss), config.photos_each
+
+
+def batches_of(photos_each, people, batch_size):
+    """Batches with so many photos of each person, or None, for fit's own."""
+    return photos_each and people_by_photos(people, max(2, batch_size // photos_each), photos_each)
 
 
 if __name__ == "__main__":

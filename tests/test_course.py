@@ -47,6 +47,19 @@ def test_the_recogniser_is_used_only_for_the_faces_it_was_trained_on(small, caps
     course.recogniser_path(small).unlink()
 
 
+def test_a_study_trains_each_variant_once_and_its_table_is_ordered(small):
+    data = recognition.recognition_data(small)
+    tiny = replace(small, study_epochs=1, embedding=16, encoder_size=32)
+    variants = {"base": {}, "the same": {}, "SGD": {"optimizer": "sgd"}, "larger": {"embedding": 32}}
+    runs = recognition.study(variants, data, tiny)
+    assert runs["base"].folder == runs["the same"].folder and len({run.folder for run in runs.values()}) == 3
+    assert "'dim': 32" in runs["larger"].settings["model"] and runs["SGD"].settings["optimizer"] == "sgd"
+    table = recognition.comparison(runs)
+    assert {row["run"] for row in table} == set(variants)
+    rates = [runs[row["run"]].results["tpr"] for row in table]
+    assert rates == sorted(rates, reverse=True) and table[0]["accuracy"].count(".") == 3
+
+
 def test_whose_points_straighten_is_a_setting(small):
     shipped = course.hourglass(small)
     own = replace(small, hourglass="own")

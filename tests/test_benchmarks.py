@@ -1,0 +1,58 @@
+"""Benchmarks end in one line of JSON with the keys that they promise."""
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks import losses, recognition, training_speed
+from benchmarks.__main__ import benchmark
+from helpers.course import save_model
+from helpers.encoders import Encoder
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, some_orl):
+    """A folder of six people, four photos each, in a place of its own."""
+    monkeypatch.chdir(tmp_path)
+    for i in range(len(some_orl)):
+        path = tmp_path / "people" / some_orl.key(i)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(some_orl.photo(i).permute(1, 2, 0).numpy()).save(path.with_suffix(".png"))
+    return tmp_path / "people"
+
+
+def last_line(capsys):
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_recognition_measures_a_folder_of_people(folder, capsys):
+    torch.manual_seed(0)
+    save_model(Encoder("resnet10_small", 16, 32).eval(), "mine.safetensors")
+    recognition.main(["--people", str(folder), "--encoder", "mine.safetensors"])
+    result = last_line(capsys)
+    assert list(result["tpr_at_fpr"]) == ["0.0001", "0.001", "0.01", "0.05", "0.1"]
+    assert all(0 <= result[key] <= 1 for key in ("recall@1", "r_precision", "map@r"))
+    roles = [f"people/{p.parent.name}/{p.name},{p.parent.name},{'query' if p.parent.name < 's4' else 'distractor'}"
+             for p in folder.rglob("*.png")]
+    (folder.parent / "roles.csv").write_text("\n".join(["file,person,role", *roles]))
+    recognition.main(["--people", str(folder), "--roles", "roles.csv", "--encoder", "mine.safetensors"])
+    assert "12 photos of 3 people asked for, 12 photos of 3 distractors; 0 photos" in capsys.readouterr().out
+
+
+def test_losses_are_compared_from_one_command(folder, capsys):
+    losses.main(["--people", str(folder), "--epochs", "1", "--size", "32", "--losses", "ce,triplet", "--batch-size", "8"])
+    result = last_line(capsys)
+    assert set(result["ce"]) == {"accuracy", "knn_accuracy", "tpr"} and set(result["triplet"]) == {"knn_accuracy", "tpr"}
+
+
+def test_training_speed_is_a_ratio(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    training_speed.main(["--faces", "64", "--size", "32", "--batch-size", "32", "--rounds", "1"])
+    result = last_line(capsys)
+    assert result["of_bare"] > 0 and result["over_imagefolder"] > 0
+
+
+def test_a_benchmark_that_does_not_exist_is_a_sentence():
+    with pytest.raises(SystemExit, match="There is no benchmark 'faces': choose alignment-speed"):
+        benchmark(["faces"])
