@@ -69,7 +69,8 @@ class Rows:
         return len(self.rows)
 
     def __getitem__(self, index):
-        return torch.from_numpy(np.array(self.array[self.rows[np.asarray(index) if torch.is_tensor(index) else index]]))
+        rows = self.rows[np.asarray(index) if torch.is_tensor(index) else index]
+        return torch.from_numpy(np.asarray(np.take(self.array, rows, axis=0)))
 
 
 def read_images(faces, folder):

@@ -58,8 +58,8 @@ def identification(embeddings, people, distractors=None, distractor_people=None,
     """The identification rate of embeddings, however many: a dict of tpr, threshold, low and high, as fpr is shaped.
 
     The very figures of `identification_rate(*pairs(...), fpr)`, but no more than one person's pairs are held at a time.
-    low, high: the 95 % interval of the TPR when people are drawn anew, with replacement: a pair of two people then
-    counts as often as both were drawn, a pair of one person as often as that one.
+    low, high: the 95 % interval of the TPR when the people asked for, and the distractors, are drawn anew, with replacement:
+    a pair of two people then counts as often as both were drawn, a pair of one person as often as that one.
     """
     fpr = np.asarray(fpr, float)
     blocks = lambda: pairs_by_person(embeddings, people, distractors, distractor_people)
@@ -106,8 +106,10 @@ def _largest(blocks, ranks):
 
 def _interval(blocks, ladder, fpr, resamples, seed):
     """(low, high) of the TPR over resampled people; their thresholds are the nearest safe steps of the ladder, falling."""
-    everyone = 1 + max(others.max(initial=person) for person, _, _, others in blocks())
-    times = np.random.default_rng(seed).multinomial(everyone, np.full(everyone, 1 / everyone), resamples).T
+    numbers = [(person, others.max(initial=0)) for person, _, _, others in blocks()]
+    asked, everyone = (1 + max(column) for column in zip(*numbers))
+    draw = np.random.default_rng(seed)
+    times = np.concatenate([draw.multinomial(n, np.full(n, 1 / max(n, 1)), resamples).T for n in (asked, everyone - asked)])
     ladder = np.unique(ladder)[::-1]
     steps_above = lambda similarity: np.searchsorted(-ladder, -similarity, side="right")  # those it does not pass
     passed, found = np.zeros((2, len(ladder), resamples))

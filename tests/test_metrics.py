@@ -71,9 +71,10 @@ def test_identification_by_the_person_is_the_figure_of_all_pairs_at_once(squeeze
 
 def test_identification_intervals_count_a_person_as_often_as_drawn():
     query, people, distractors, others = crowd(10, 5)
-    fpr, resamples, everyone = np.array([0.02, 0.2]), 50, 15
+    fpr, resamples = np.array([0.02, 0.2]), 50
     got = metrics.identification(query, people, distractors, others, fpr, resamples, seed=3)
-    times = np.random.default_rng(3).multinomial(everyone, np.full(everyone, 1 / everyone), resamples)
+    draw = np.random.default_rng(3)
+    times = np.hstack([draw.multinomial(n, np.full(n, 1 / n), resamples) for n in (10, 5)])
     rates = []
     for drawn in times:
         similarity, same, weight = [], [], []

@@ -14,6 +14,7 @@ from helpers.encoders import Encoder
 from helpers.roles import ROLES
 from helpers.runs import saved_runs
 
+TINY = "encoder_options={channels:[8,16,16,32],stem_width:8}"
 CONFIG = Path(__file__).parents[1] / "helpers" / "config"
 
 
@@ -52,23 +53,24 @@ def command(folder, *words, launcher=("-m", "helpers.train")):
 
 
 def test_one_command_trains_several_losses_and_leaves_whole_runs(tmp_path):
-    out = command(tmp_path, "-m", "loss=arcface,triplet", "encoder_options={channels:[8,16,16,32],stem_width:8}", "freeze=[2,0]")
-    assert out.count("TPR") + out.count("tpr") >= 2
+    out = command(tmp_path, "-m", "loss=arcface,triplet", TINY, "freeze=[2,0]")
+    assert out.count("map@r") == 2
     runs = saved_runs(next((tmp_path / "runs").iterdir()))
     assert sorted(run.folder.name.rpartition("-")[0] for run in runs) == ["arcface", "triplet"]
     for run in runs:
-        assert {"config.yaml", "curves.csv", "roles.csv", "settings.json", "results.json"} <= {p.name for p in run.folder.iterdir()}
+        files = {path.name for path in run.folder.iterdir()}
+        assert {"config.yaml", "curves.csv", "roles.csv", "settings.json", "results.json"} <= files
         listed = [line.rpartition(",")[2] for line in (run.folder / "roles.csv").read_text().splitlines()[1:]]
         assert len(listed) == 90 and set(listed) == set(ROLES[:3])
         encoder = load_model(Encoder, run.folder / "encoder.safetensors")
         assert encoder(torch.zeros(1, 3, 112, 112)).shape == (1, 16) and 0 <= run.results["tpr"] <= 1
-    again = command(tmp_path, "loss=arcface", "encoder_options={channels:[8,16,16,32],stem_width:8}", "freeze=[2,0]")
+    again = command(tmp_path, "loss=arcface", TINY, "freeze=[2,0]")
     assert "2 epochs" in again and len(saved_runs(next((tmp_path / "runs").iterdir()))) == 2
 
 
 def test_the_command_under_accelerate_launch_trains_in_two_processes(tmp_path):
     launcher = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "-m", "helpers.train")
-    out = command(tmp_path, "loss=ce", "device=cpu", "encoder_options={channels:[8,16,16,32],stem_width:8}", launcher=launcher)
+    out = command(tmp_path, "loss=ce", "device=cpu", TINY, launcher=launcher)
     assert out.count("2 epochs in") == 1
     (run,) = saved_runs(next((tmp_path / "runs").iterdir()))
     assert len(run.history) == 2 and "tpr" in run.results
