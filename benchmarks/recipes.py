@@ -46,6 +46,6 @@ def one_fold(name, faces, people, held_out, settings, folder):
     encoder = course.new_encoder(settings)
     loss, photos_each = configured_loss(name, settings.embedding, int(numbers.max()) + 1)
     fit(encoder, loss, faces[~out], numbers, folder / "fold", epochs=settings.epochs, batch_size=settings.batch_size,
-        batches=batches_of(photos_each, numbers, 32), augment=Jitter(size=settings.encoder_size),
+        batches=batches_of(photos_each, numbers, 2 * settings.batch_size), augment=Jitter(size=settings.encoder_size),
         seed=settings.seed, progress=False)
     return float(metrics.identification(embed(encoder, faces[out]), people[out], fpr=recognition.FPR)["tpr"])

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from helpers import course
-from helpers.aligned_set import Rows, build_aligned_set, read_images
+from helpers.aligned_set import FaceArray, build_aligned_set, read_images
 from helpers.encoders import Encoder
 from helpers.faces import load_faces
 from helpers.landmarks import StackedHourglass
@@ -30,15 +30,19 @@ def main(arguments):
     parser.add_argument("--encoder", default=course.SHIPPED_RECOGNISER, help="default: %(default)s")
     options = parser.parse_args(arguments)
     settings = replace(load_settings({}), dataset=options.people, roles=options.roles)
+    if not Path(options.encoder).exists():
+        parser.error(f"there is no encoder {options.encoder}: train one with python -m helpers.train, and name its "
+                     "encoder.safetensors")
     encoder = course.load_model(Encoder, options.encoder, settings.torch_device)
     data = strangers(settings)
     print(f"{len(data.query)} photos of {len(np.unique(data.query_people))} people asked for, {len(data.distractors)} photos "
           f"of {len(np.unique(data.distractor_people))} distractors; {data.skipped} photos left out, no face was found")
+    if len(np.unique(data.query_people)) < 2:
+        parser.error("two people to ask for, or more, are needed")
     result = strangers_figures(encoder, data, FPRS)
     print_figures(result)
     print(json.dumps({**{key: round(result[key], 4) for key in ("recall@1", "r_precision", "map@r")},
-                      "tpr_at_fpr": {f"{fpr:g}" if fpr > 1e-4 else "0.0001": round(tpr, 4)
-                                     for fpr, tpr in zip(FPRS, result["tpr"])}}))
+                      "tpr_at_fpr": {f"{fpr:g}": round(tpr, 4) for fpr, tpr in zip(FPRS, result["tpr"])}}))
 
 
 def strangers(settings):
@@ -46,18 +50,18 @@ def strangers(settings):
     faces = load_faces(settings.dataset, settings.data_dir)
     model = course.load_model(StackedHourglass, course.SHIPPED_HOURGLASS, settings.torch_device)
     roles = listed_roles(faces, settings.roles) if settings.roles else np.full(len(faces), "query")
-    folder = Path(settings.data_dir) / "aligned" / f"{settings.dataset_name}_{Path(settings.roles).stem or 'everybody'}"
+    folder = Path(settings.data_dir) / "aligned" / f"{settings.dataset_name}_listed"
     chosen = faces.subset(np.isin(roles, ("query", "distractor")))
     aligned = build_aligned_set(chosen, model, folder, course.maker_of(model), settings.torch_device)
     images, role_of = read_images(aligned, folder), {faces.key(i): role for i, role in enumerate(roles)}
     query = np.array([role_of[aligned.key(i)] == "query" for i in range(len(aligned))])
-    return SimpleNamespace(query=Rows(images.array, images.rows[query]), query_people=aligned.people[query],
-                           distractors=Rows(images.array, images.rows[~query]), distractor_people=aligned.people[~query],
+    return SimpleNamespace(query=FaceArray(images.array, images.rows[query]), query_people=aligned.people[query],
+                           distractors=FaceArray(images.array, images.rows[~query]), distractor_people=aligned.people[~query],
                            skipped=len(chosen) - len(aligned))
 
 
 def print_figures(result):
-    """The table for people."""
+    """The table for people. Retrieval is among the photos asked for alone; the distractors count in the TPR."""
     print(f"{'':16s}{'figure':>8s}   95 % interval over people")
     for key, name in (("recall@1", "Recall@1"), ("r_precision", "R-Precision"), ("map@r", "MAP@R")):
         print(f"{name:16s}{result[key]:8.4f}   {result[key + '_low']:.4f} to {result[key + '_high']:.4f}")

@@ -58,7 +58,7 @@ def load_aligned_set(folder, keys):
     return faces.subset([faces.key(i) in keys for i in range(len(faces))])
 
 
-class Rows:
+class FaceArray:
     """Some rows of an array too large to copy: indexing reads just those faces, as uint8 tensors."""
 
     def __init__(self, array, rows):
@@ -74,19 +74,20 @@ class Rows:
 
 
 def read_images(faces, folder):
-    """The straight faces of a FaceSet as Rows of one memory-mapped uint8 array, which is made on first use.
+    """The straight faces of a FaceSet as a FaceArray, of one memory-mapped uint8 array, which is made on first use.
 
     The array lies beside the pictures, since thousands of small files are slow to open again and again.
     """
     path, order = folder / "faces.npy", folder / "faces.csv"
     keys = [faces.key(i) for i in range(len(faces))]
-    row_of = {key: row for row, key in enumerate(_read_column(order))} if order.exists() else {}
+    row_of = {key: row for row, key in enumerate(_read_column(order))} if order.exists() and path.exists() else {}
     if not set(keys) <= row_of.keys():
         order.unlink(missing_ok=True)  # a kill from here on leaves no order, and so no array
-        write_atomically(path, lambda part: _write_array(part, faces))
-        write_text(order, to_csv([[key] for key in keys]))
-        row_of = {key: row for row, key in enumerate(keys)}
-    return Rows(np.load(path, mmap_mode="r"), [row_of[key] for key in keys])
+        everyone = load_aligned_set(folder, {row["photo"] for row in read_rows(folder)})
+        row_of = {everyone.key(i): i for i in range(len(everyone))}
+        write_atomically(path, lambda part: _write_array(part, everyone))
+        write_text(order, to_csv([[key] for key in row_of]))
+    return FaceArray(np.load(path, mmap_mode="r"), [row_of[key] for key in keys])
 
 
 def _read_column(path):

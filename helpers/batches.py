@@ -2,6 +2,8 @@
 
 What is drawn depends on epoch and seed alone, so a run that is resumed sees the batches it would have seen.
 """
+from math import ceil
+
 import torch
 
 
@@ -20,7 +22,10 @@ class shuffled:
 
 
 class people_by_photos:
-    """Batches of P people with K photos each, so that every anchor finds positives and negatives in its batch."""
+    """Batches of P people with K photos each, so that every anchor finds positives and negatives in its batch.
+
+    People with a single photo make no positive pair and are left out; those with fewer than K give what they have.
+    """
 
     def __init__(self, people, P=8, K=4):
         self.people, self.P, self.K = torch.as_tensor(people), P, K
@@ -28,8 +33,12 @@ class people_by_photos:
     def __call__(self, epoch, seed):
         draw = torch.Generator().manual_seed(seed * 7919 + epoch)
         own = [torch.where(self.people == person)[0] for person in self.people.unique()]
+        own = [photos for photos in own if len(photos) > 1]
+        if not own:
+            raise ValueError("Batches of people with several photos each need people with two photos or more; there are none.")
+        of_all = sum(min(self.K, len(photos)) for photos in own) * min(self.P, len(own)) / len(own)
         batches = []
-        for _ in range(-(-len(self.people) // (self.P * self.K))):
+        for _ in range(ceil(len(self.people) / of_all)):  # so that an epoch sees about as many photos as there are
             chosen = torch.randperm(len(own), generator=draw)[:self.P]
             batches.append(torch.cat([own[i][torch.randperm(len(own[i]), generator=draw)[:self.K]] for i in chosen]))
         return batches

@@ -76,7 +76,7 @@ def maker_of(model):
 def aligned_folder(settings):
     """Where the straight faces of the dataset's people are kept."""
     people = settings.people + settings.query_people + settings.distractor_people
-    name = f"{settings.dataset_name}_{Path(settings.roles).stem if settings.roles else f'top{people}'}"
+    name = f"{settings.dataset_name}_{'listed' if settings.roles else f'top{people}'}"
     if settings.hourglass != "shipped":
         name += f"_{Path(settings.hourglass).stem}"
     return Path(settings.data_dir) / "aligned" / name

@@ -57,22 +57,25 @@ def identification_rate(similarity, same, fpr):
 def identification(embeddings, people, distractors=None, distractor_people=None, fpr=0.01, resamples=300, seed=0):
     """The identification rate of embeddings, however many: a dict of tpr, threshold, low and high, as fpr is shaped.
 
-    The very figures of `identification_rate(*pairs(...), fpr)`, but no more than one person's pairs are held at a time.
+    Elsewhere called verification rate, or TAR at FAR. The very figures of `identification_rate(*pairs(...), fpr)`, but a
+    person's pairs are looked at and let go, and only negatives near the thresholds are kept. Every pair counts the same,
+    so people with many photos count more.
     low, high: the 95 % interval of the TPR when the people asked for, and the distractors, are drawn anew, with replacement:
     a pair of two people then counts as often as both were drawn, a pair of one person as often as that one.
     """
     fpr = np.asarray(fpr, float)
-    blocks = lambda: pairs_by_person(embeddings, people, distractors, distractor_people)
+    blocks = lambda: pairs_by_person(embeddings, people, distractors, distractor_people)  # once for each look at all pairs
     positives = np.concatenate([same for _, same, _, _ in blocks()])
     total = sum(different.size for _, _, different, _ in blocks())
     _check(len(positives), total)
-    # the figures themselves, and a ladder of thresholds that is fine enough for the resamples to stand on
     allowed = _allowed(fpr, total)
-    reach = min(total, 3 * allowed.max() + 100)
-    ladder = np.unique(np.append(np.geomspace(1, reach + 1, 1000).astype(int) - 1, reach))
-    found = dict(zip(ranks := np.union1d(allowed, ladder), _largest(blocks, ranks)))
-    threshold = np.vectorize(found.get, otypes=[float])(allowed)
-    low, high = _interval(blocks, np.array([found[rank] for rank in ladder]), fpr, resamples, seed)
+    # the resamples choose among thresholds of many ranks, well beyond the last one that is asked for
+    reach = min(total, max(3 * allowed.max(), 100_000))
+    steps = np.unique(np.append(np.geomspace(1, reach + 1, 1000).astype(int) - 1, reach))
+    ranks = np.union1d(allowed, steps)
+    values = _largest(blocks, ranks)
+    threshold = values[np.searchsorted(ranks, allowed)]
+    low, high = _interval(blocks, values[np.searchsorted(ranks, steps)], fpr, resamples, seed)
     return {"tpr": _share_above(positives, threshold), "threshold": threshold, "low": low, "high": high}
 
 
@@ -101,31 +104,32 @@ def _largest(blocks, ranks):
     wanted = np.isin(np.arange(BINS), bins)
     kept = np.concatenate([different.ravel()[wanted[bin_of(different)]] for _, _, different, _ in blocks()])
     kept = {b: np.sort(kept[bin_of(kept) == b])[::-1] for b in np.unique(bins[bins >= 0])}
-    return [kept[b][rank - above[b]] if b >= 0 else -np.inf for b, rank in zip(bins, ranks)]
+    return np.array([kept[b][rank - above[b]] if b >= 0 else -np.inf for b, rank in zip(bins, ranks)])
 
 
-def _interval(blocks, ladder, fpr, resamples, seed):
-    """(low, high) of the TPR over resampled people; their thresholds are the nearest safe steps of the ladder, falling."""
+def _interval(blocks, steps, fpr, resamples, seed):
+    """(low, high) of the TPR over resampled people. steps: falling thresholds (L,) that each resample chooses among."""
     numbers = [(person, others.max(initial=0)) for person, _, _, others in blocks()]
     asked, everyone = (1 + max(column) for column in zip(*numbers))
-    draw = np.random.default_rng(seed)
-    times = np.concatenate([draw.multinomial(n, np.full(n, 1 / max(n, 1)), resamples).T for n in (asked, everyone - asked)])
-    ladder = np.unique(ladder)[::-1]
-    steps_above = lambda similarity: np.searchsorted(-ladder, -similarity, side="right")  # those it does not pass
-    passed, found = np.zeros((2, len(ladder), resamples))
-    negatives, all_found = np.zeros((2, resamples))
+    draw = np.random.default_rng(seed)  # times (everyone, resamples): how often each person was drawn
+    times = np.concatenate([draw.multinomial(n, np.full(n, 1 / n), resamples).T for n in (asked, everyone - asked) if n])
+    steps = np.unique(steps)[::-1]
+    first_passed = lambda similarity: np.searchsorted(-steps, -similarity, side="right")  # L: passes none
+    passed, found = np.zeros((2, len(steps), resamples))  # weight of the pairs whose first passed step this is
+    negatives, positives = np.zeros((2, resamples))
     for (_, same, different, others), drawn in zip(blocks(), times):
-        near = different > ladder[-1]
-        where = steps_above(different[near]), np.broadcast_to(others, different.shape)[near]
-        passed += coo_matrix((np.ones(near.sum()), where), (len(ladder), everyone)).tocsr() @ times * drawn
-        negatives += len(different) * times[others].sum(0) * drawn
-        found += np.bincount(steps_above(same), minlength=len(ladder) + 1)[:-1, None] * drawn
-        all_found += len(same) * drawn
+        near = different > steps[-1]
+        where = first_passed(different[near]), np.broadcast_to(others, different.shape)[near]
+        passed += coo_matrix((np.ones(near.sum()), where), (len(steps), everyone)).tocsr() @ times * drawn
+        negatives += len(different) * (np.bincount(others, minlength=everyone) @ times) * drawn
+        found += np.bincount(first_passed(same), minlength=len(steps) + 1)[:-1, None] * drawn
+        positives += len(same) * drawn
     passed, found = passed.cumsum(0), found.cumsum(0)
-    drawn = np.flatnonzero((negatives > 0) & (all_found > 0))
-    rates = [[found[np.searchsorted(passed[:, r], f * negatives[r] * (1 + 1e-12), side="right") - 1, r] / all_found[r]
-              for r in drawn] for f in np.ravel(fpr)]
-    return np.quantile(np.reshape(rates, (*np.shape(fpr), -1)), [0.025, 0.975], axis=-1)
+    rates = []
+    for r in np.flatnonzero((negatives > 0) & (positives > 0)):
+        last = np.searchsorted(passed[:, r], np.ravel(fpr) * negatives[r] * (1 + 1e-12), side="right") - 1
+        rates.append(found[last, r] / positives[r])
+    return np.quantile(np.reshape(rates, (-1, *np.shape(fpr))), [0.025, 0.975], axis=0)
 
 
 def interval(values, people, resamples=1000, seed=0):

@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 
 from . import metrics
-from .aligned_set import Rows, build_aligned_set, read_images
+from .aligned_set import FaceArray, build_aligned_set, read_images
 from .augment import Jitter
 from .course import aligned_folder, hourglass, load_model, maker_of, new_encoder, recogniser_path
 from .encoders import Encoder, embed
@@ -20,19 +20,19 @@ FPR = 0.01  # the tolerated share of false matches at which the course compares
 
 @dataclass
 class RecognitionData:
-    """Straight faces (Rows of uint8 (N, 3, 112, 112), read when indexed) with their people (N,).
+    """Straight faces (FaceArrays of uint8 (N, 3, 112, 112), read when indexed) with their people (N,).
 
     train and test: photos of the people trained on, numbered 0 to n_people - 1.  query and distractors: people
     never trained on, with numbers of their own.  roles: the list of all photos with their roles, as text of a CSV.
     """
-    train: Rows
+    train: FaceArray
     train_people: torch.Tensor
-    test: Rows
+    test: FaceArray
     test_people: torch.Tensor
-    query: Rows
+    query: FaceArray
     query_people: np.ndarray
     query_names: dict
-    distractors: Rows
+    distractors: FaceArray
     distractor_people: np.ndarray
     roles: str
 
@@ -57,11 +57,11 @@ def recognition_data(settings):
     images = read_images(aligned, folder)
 
     def of(part):
-        return Rows(images.array, images.rows[role == part]), aligned.people[role == part]
+        return FaceArray(images.array, images.rows[role == part]), aligned.people[role == part]
 
     (train, train_people), (test, test_people), query, distractors = map(of, ROLES)
-    number = {aligned.names.index(name): k for k, name in enumerate(trained)}
-    train_people, test_people = (torch.tensor([number[p] for p in people]) for people in (train_people, test_people))
+    train_people, test_people = (torch.from_numpy(np.searchsorted(trained, np.array(aligned.names)[people]))
+                                 for people in (train_people, test_people))
     return RecognitionData(train, train_people, test, test_people, *query, dict(enumerate(aligned.names)), *distractors,
                            roles_csv(photos, roles))
 
@@ -73,7 +73,8 @@ def train_recogniser(name, loss, data, settings, encoder=None, **options):
     """
     encoder = encoder or new_encoder(settings)
     recipe = dict(epochs=settings.epochs, batch_size=settings.batch_size, lr=1e-3, augment=Jitter(size=encoder.size),
-                  seed=settings.seed, keep={"roles.csv": data.roles})
+                  seed=settings.seed)
+    options["keep"] = {"roles.csv": data.roles} | options.get("keep", {})
     loss.to(settings.torch_device)
     run = fit(encoder, loss, data.train, data.train_people, settings.run_dir / name, **recipe | options)
     return encoder, run
@@ -117,11 +118,12 @@ def _with_interval(name, values, people):
 
 @torch.inference_mode()
 def classified(encoder, loss, faces, batch_size=64):
-    """Whom the loss's own classifier takes each face for, without any margin: (N,)."""
+    """Whom the loss's own classifier takes each face, seen with its mirror image, for: (N,). There is no margin in it."""
     encoder.eval()
     device = next(encoder.parameters()).device
-    batches = (torch.as_tensor(faces[start:start + batch_size]) for start in range(0, len(faces), batch_size))
-    return torch.cat([loss.logits(encoder(batch.to(device))).argmax(1).cpu() for batch in batches]).numpy()
+    batches = (torch.as_tensor(faces[start:start + batch_size]).to(device) for start in range(0, len(faces), batch_size))
+    guesses = [(loss.logits(encoder(batch)) + loss.logits(encoder(batch.flip(-1)))).argmax(1).cpu() for batch in batches]
+    return torch.cat(guesses).numpy()
 
 
 def study(variants, data, settings, make_loss=MarginHead):
@@ -154,7 +156,7 @@ def comparison(runs):
 
 def shown(results, key):
     """A figure with its interval as text, such as `0.85 [0.72, 0.96]`."""
-    return f"{results[key]:.2f} [{results[key + '_low']:.2f}, {results[key + '_high']:.2f}]" if key in results else ""
+    return f"{results[key]:.2f} [{results[key + '_low']:.2f}, {results[key + '_high']:.2f}]" if f"{key}_low" in results else ""
 
 
 def raw_pixels(faces):

@@ -3,7 +3,6 @@
 Roles of photos: `train` and `test` (other photos of the same people); `query` and `distractor` (people never trained on).
 """
 import csv
-from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from .faces import load_faces
 from .files import to_csv
 
 ROLES = ("train", "test", "query", "distractor")
+PARTS = (("train", "test"), ("query",), ("distractor",))  # roles that a person's photos may share
 
 
 def assign_roles(settings):
@@ -34,15 +34,17 @@ def listed_roles(faces, path):
         table = csv.DictReader(file)
         if not {"file", "role"} <= set(table.fieldnames or []):
             raise ValueError(f"{path} has no columns file and role: its first line must be file,person,role.")
-        role_of = {"/".join(Path(row["file"]).parts[-2:]).removesuffix(".jpg"): row["role"] for row in table}
+        role_of = {"/".join(row["file"].replace("\\", "/").split("/")[-2:]).removesuffix(".jpg"): row["role"] for row in table}
     if strange := set(role_of.values()) - set(ROLES):
-        raise ValueError(f"{path} names the role {min(strange)}: choose {', '.join(ROLES)}.")
+        raise ValueError(f"{path} names the role {strange.pop()}: choose {', '.join(ROLES)}.")
     roles = np.array([role_of.get(faces.key(i), "") for i in range(len(faces))])
     if not (roles != "").any():
         raise ValueError(f"{path} lists none of the photos of {faces.name}, such as {faces.key(0)}.")
-    seen, unseen = ({faces.names[p] for p in faces.people[np.isin(roles, part)]} for part in (ROLES[:2], ROLES[2:]))
-    if both := seen & unseen:
-        raise ValueError(f"{path} trains on {min(both)}, who is also among the people never trained on; choose one.")
+    train, query, distractor = ({faces.names[p] for p in faces.people[np.isin(roles, part)]} for part in PARTS)
+    if twice := train & query | train & distractor | query & distractor:
+        raise ValueError(f"{path} gives {min(twice)} two parts, of train and test, query, and distractor; choose one.")
+    if lost := len(role_of) - (roles != "").sum():
+        print(f"{lost} of the {len(role_of)} photos that {path} lists are not in {faces.name}.")
     return roles
 
 
@@ -55,7 +57,7 @@ def roles_csv(faces, roles):
 def split(settings):
     """The dataset's people as (train, query, distractors), three FaceSets."""
     faces, roles = assign_roles(settings)
-    return tuple(faces.subset(np.isin(roles, part)) for part in (("train", "test"), "query", "distractor"))
+    return tuple(faces.subset(np.isin(roles, part)) for part in PARTS)
 
 
 def split_people(faces, train, query, distractors=0, seed=0):
@@ -74,10 +76,10 @@ def split_people(faces, train, query, distractors=0, seed=0):
 
 
 def split_photos(people, share=0.2, seed=0):
-    """Boolean mask (N,) that picks about a share of each person's photos: at least one where there are two, none of one."""
+    """Boolean mask (N,) that picks about a share of each person's photos: at least one and not all, so none of one."""
     people, picked = np.asarray(people), np.zeros(len(people), bool)
     draw = np.random.default_rng(seed)
     for person in np.unique(people):
         own = draw.permutation(np.flatnonzero(people == person))
-        picked[own[:max(round(len(own) * share), int(len(own) > 1))]] = share > 0
+        picked[own[:min(len(own) - 1, max(1, round(len(own) * share)))]] = share > 0
     return picked

@@ -57,8 +57,10 @@ class Settings:
     @property
     def run_dir(self):
         """Where runs are kept: one folder for each choice of the people trained on, so that no stranger leaks in."""
-        drawn = f"{self.people}_{self.query_people}_{self.distractor_people}"
-        return Path(self.runs_dir) / f"{self.dataset_name}_{Path(self.roles).stem if self.roles else drawn}_seed{self.seed}"
+        who = f"{self.people}_{self.query_people}_{self.distractor_people}"
+        if self.roles:
+            who = f"{Path(self.roles).stem}-{zlib.crc32(Path(self.roles).read_bytes()):08x}"
+        return Path(self.runs_dir) / f"{self.dataset_name}_{who}_seed{self.seed}"
 
     @property
     def torch_device(self):
@@ -96,6 +98,8 @@ def load_settings(environment=os.environ):
         least = 0 if name in ("seed", "distractor_people", "test_share") else 1e-9
         if kind in (int, float) and getattr(settings, name) < least:
             raise ValueError(f"FACES_{name.upper()} is {getattr(settings, name)}, which is too small.")
+    if settings.test_share >= 1:
+        raise ValueError(f"FACES_TEST_SHARE is {settings.test_share}, which leaves no photos to train on; choose 0.2, say.")
     if settings.device.partition(":")[0] not in ("auto", "cpu", "cuda", "mps"):
         raise ValueError(f"FACES_DEVICE is '{settings.device}': choose auto, cpu, cuda or mps.")
     if settings.roles and not Path(settings.roles).is_file():

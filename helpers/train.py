@@ -2,10 +2,12 @@
 
 Every setting stands in helpers/config/train.yaml; `-m loss=ce,arcface,triplet` trains one after another. A run that was
 stopped goes on when the same command is given again. On several GPUs, or processes:
-`accelerate launch --num_processes 2 -m helpers.train loss=arcface`.
+`accelerate launch --multi_gpu --num_processes 2 -m helpers.train loss=arcface`.
 """
+import atexit
 import os
 from dataclasses import fields
+from datetime import timedelta
 
 import hydra
 import torch
@@ -27,11 +29,15 @@ def main(config):
     given = {f"FACES_{field.name.upper()}": str(config[field.name]) for field in fields(Settings)
              if config.get(field.name) is not None}
     settings = load_settings(os.environ | given)
-    processes = PartialState(cpu=settings.torch_device.type == "cpu")
-    with processes.main_process_first():  # one makes the straight faces, the others find them made
+    # the others wait while one makes the straight faces, which takes longer than the usual ten minutes
+    processes = PartialState(cpu=settings.torch_device.type == "cpu", timeout=timedelta(hours=12))
+    atexit.register(processes.destroy_process_group)
+    with processes.main_process_first():
         data = recognition_data(settings)
-    keep = {"config.yaml": OmegaConf.to_yaml(config), "roles.csv": data.roles}
-    config.people, config.embedding, config.encoder_size = data.n_people, settings.embedding, settings.encoder_size
+    for field in fields(Settings):  # what was null, now as it is
+        if field.name in config:
+            config[field.name] = getattr(settings, field.name)
+    config.classes = data.n_people
     options = OmegaConf.to_container(config.encoder_options) if config.encoder_options else {}
     encoder = new_encoder(settings, face_stem=config.face_stem, flat_head=config.flat_head, **options)
     torch.manual_seed(settings.seed)
@@ -40,7 +46,7 @@ def main(config):
     encoder, run = train_recogniser(
         config.name, loss, data, settings, encoder, batches=batches, augment=instantiate(config.augment), hours=config.hours,
         optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, schedule=config.schedule,
-        freezer=config.freeze and LayerFreezer(config.freeze), keep=keep)
+        freezer=config.freeze and LayerFreezer(config.freeze), keep={"config.yaml": OmegaConf.to_yaml(config)})
     if processes.is_main_process:
         results = figures(encoder, data, loss)
         run.save_results(**results)
@@ -55,7 +61,7 @@ def main(config):
 def configured_loss(name, embedding, people):
     """A loss of helpers/config/loss by its name, and how many photos of each person it wants in a batch (None: any)."""
     with initialize_config_module("helpers.config", version_base="1.3"):
-        config = compose("train", [f"loss={name}", f"embedding={embedding}", f"people={people}"])
+        config = compose("train", [f"loss={name}", f"embedding={embedding}", f"classes={people}"])
     return instantiate(config.loss), config.photos_each
 
 

@@ -114,10 +114,10 @@ def _train(run, both, images, targets, plan):
                 writer.add_scalar(key, number, epoch + 1)
             writer.flush()
     bar.close()
-    accelerator.wait_for_everyone()
     if main:
         writer.close()
         run.finish(both)
+    accelerator.wait_for_everyone()
     for parameter in free:
         parameter.requires_grad = True
     both.eval()
@@ -147,8 +147,9 @@ def _one_epoch(epoch, step_module, both, optimiser, scheduler, images, targets, 
             sums[key] = sums.get(key, 0) + number * len(index)
         seen += len(index)
         bar.update()
+    means = [float(number) for number in sums.values()]  # waits for the GPU
     seconds = time.perf_counter() - started
-    totals = torch.tensor([float(number) for number in (*sums.values(), seen, seconds)], device=accelerator.device)
+    totals = torch.tensor([*means, seen, seconds], device=accelerator.device)
     *values, seen, seconds = accelerator.reduce(totals).tolist()
     row = {"epoch": epoch + 1} | {key: value / seen for key, value in zip(sums, values)}
     return row | {"photos_per_second": seen * world / seconds}, seconds / world

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from helpers import aligned_set
-from helpers.aligned_set import Rows, build_aligned_set, read_images, read_rows
+from helpers.aligned_set import FaceArray, build_aligned_set, read_images, read_rows
 from helpers.faces import folder_of_people
 
 
@@ -95,13 +95,15 @@ def test_faces_in_one_array_are_the_pictures_however_they_are_asked_for(tmp_path
     picked = torch.tensor([True, False])
     for index in (slice(1, 2), np.array([1]), torch.tensor([1]), ~picked, ~picked.numpy()):
         assert torch.equal(some[index], faces.photo(1)[None])
-    assert Rows(images.array, [])[:].shape == (0, 3, 112, 112)
+    assert FaceArray(images.array, [])[:].shape == (0, 3, 112, 112)
 
 
 def test_an_array_cut_short_by_a_kill_is_made_again(tmp_path, photos, monkeypatch):
     faces = build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
-    read_images(faces.subset([0, 1]), tmp_path / "set")  # an older array that lacks photos
+    aligned_set.write_text(tmp_path / "set" / "faces.csv", "person 0/0, good.png\n")  # an older array that lacks photos
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(aligned_set, "write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         read_images(faces, tmp_path / "set")
     assert torch.equal(read_images(faces, tmp_path / "set")[5], faces.photo(5))
+    (tmp_path / "set" / "faces.npy").unlink()
+    assert torch.equal(read_images(faces.subset([3]), tmp_path / "set")[0], faces.photo(3))

@@ -25,6 +25,8 @@ def test_every_person_keeps_photos_on_both_sides():
     picked = split_photos(people, 0.2)
     assert np.bincount(people[picked], minlength=3).tolist() == [2, 1, 0]
     assert not split_photos(people, 0).any()
+    for share in (0.6, 0.8, 0.99):
+        assert (np.bincount(people[~split_photos(people, share)], minlength=3) >= 1).all()
 
 
 def test_roles_share_no_person_and_a_list_of_them_gives_the_same_again(tmp_path):
@@ -43,7 +45,8 @@ def test_roles_share_no_person_and_a_list_of_them_gives_the_same_again(tmp_path)
     ("photo,part\na,b\n", "no columns file and role"),
     ("file,person,role\ns1/1.pgm,s1,teacher\n", "names the role teacher"),
     ("file,person,role\nnobody/1.pgm,nobody,train\n", "lists none of the photos"),
-    ("file,person,role\ns1/1.pgm,s1,train\nfaces/s1/2.pgm,s1,query\n", "trains on s1"),
+    ("file,person,role\ns1/1.pgm,s1,train\nfaces/s1/2.pgm,s1,query\n", "gives s1 two parts"),
+    ("file,person,role\ns1/1.pgm,s1,query\ns1/2.pgm,s1,distractor\n", "gives s1 two parts"),
 ])
 def test_a_wrong_list_of_roles_is_a_sentence(tmp_path, text, sentence):
     (tmp_path / "list.csv").write_text(text)

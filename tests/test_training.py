@@ -56,6 +56,18 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path, random_faces, schedu
         assert torch.equal(one, other)
 
 
+def test_an_epoch_of_people_by_photos_sees_about_as_many_photos_as_there_are():
+    people = torch.cat([torch.arange(50), torch.arange(30), torch.arange(10).repeat(4)])  # 20 have one photo, 10 have six
+    batches = people_by_photos(people, P=5, K=4)
+    for epoch in range(3):
+        drawn = batches(epoch, seed=1)
+        seen = torch.cat(drawn)
+        assert len(drawn) == len(batches(0, seed=0)) and 0.8 < len(seen) / len(people) < 1.3
+        assert people[seen].max() < 30  # those with a single photo are nobody's positive
+    with pytest.raises(ValueError, match="two photos or more"):
+        people_by_photos(torch.arange(9))(0, 0)
+
+
 def test_a_finished_run_is_loaded_and_not_trained_again(tmp_path, random_faces):
     first, run = train(tmp_path, *random_faces)
     second, again = train(tmp_path, *random_faces, augment=None)
@@ -170,6 +182,7 @@ def test_a_limit_in_hours_ends_a_run_after_a_whole_epoch(tmp_path, random_faces)
 
 TWO_PROCESSES = """
 import sys, torch
+from accelerate import PartialState
 from helpers.training import fit
 
 class Tiny(torch.nn.Module):  # no batch normalisation, whose statistics would differ with the share of the batch
@@ -191,6 +204,7 @@ torch.manual_seed(0)
 images, people = torch.randint(0, 256, (32, 3, 4, 4), dtype=torch.uint8), torch.arange(32) % 4
 fit(Tiny(), Loss(), images, people, sys.argv[1], epochs=5, batch_size=8, lr=1e-2, progress=False,
     freezer=FREEZER)
+PartialState().destroy_process_group()
 """
 
 
