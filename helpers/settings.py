@@ -38,7 +38,7 @@ class Settings:
     weights: str = "none"  # none, imagenet (from the model's hub), or an encoder that this course saved
     batch_size: int = 16
     epochs: int = 60
-    study_epochs: int = 15  # how far each training of the side studies goes
+    study_epochs: int = 10  # how far each training of the side studies goes
     study_encoders: str = "resnet10_small mobilenetv3_small_100 mamba"
     # notebook 4: the transformer, small with patches of 14 on 112 pixels, or as its name says with weights from the hub
     vit: str = "vit_tiny_patch16_224"

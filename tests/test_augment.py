@@ -87,5 +87,15 @@ def test_each_picture_gets_one_of_five_changes_or_none():
 def test_equalising_agrees_with_pillow():
     image = (pictures(1, 48)[0] // 3) + 40
     oracle = np.array(ImageOps.equalize(Image.fromarray(image.permute(1, 2, 0).numpy()))).astype(int)
-    ours = Photometric().changes[4](image[None].float() / 255)[0].permute(1, 2, 0).numpy() * 255
+    ours = Photometric.changes(48)[4](image[None].float() / 255)[0].permute(1, 2, 0).numpy() * 255
     assert np.abs(ours - oracle).mean() < 2
+
+
+def test_a_small_face_is_blurred_as_much_as_a_large_one():
+    shares = []
+    for side in (56, 112):
+        torch.manual_seed(0)
+        stripes = (torch.arange(side) * 14 // side % 2 * 255.0).repeat(60, 3, side, 1)
+        blurred = Photometric.changes(side)[2](stripes / 255) * 255
+        shares.append(float((blurred - stripes).abs().mean() / 255))
+    assert shares[0] == pytest.approx(shares[1], rel=0.15)
