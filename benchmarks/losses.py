@@ -1,4 +1,4 @@
-"""Cross entropy, margins and triplets from the same first weights, on the same photos, with the same number of faces seen.
+"""Cross entropy, margins and triplets from the same first weights, on the same photos, with about as many faces seen.
 
 Closed-set accuracy: who of the people trained on is on a photo kept back? By the loss's own classifier, and by the nearest
 training photos (kNN). TPR: of people never trained on. The intervals are over people; how much another seed would change,

@@ -15,7 +15,7 @@ class Run:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.finished = (self.folder / "model.safetensors").exists()
-        self.history, self.seconds, self.keep = [], 0.0, {}
+        self.history, self.seconds = [], 0.0
         self.settings = _read_json(self.folder / "settings.json")
         self.results = _read_json(self.folder / "results.json")
         if self.finished:
@@ -36,10 +36,10 @@ class Run:
         self.results |= figures
         write_text(self.folder / "results.json", json.dumps(self.results, indent=1))
 
-    def start(self):
-        """Make the folder and write the settings and what is to be kept beside them."""
+    def start(self, keep):
+        """Make the folder and write the settings and, beside them, what is to be kept: {name: text}."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name, text in self.keep.items():
+        for name, text in keep.items():
             write_text(self.folder / name, text)
         write_text(self.folder / "settings.json", json.dumps(self.settings, indent=1))
 

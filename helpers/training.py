@@ -70,10 +70,10 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
     if run.finished:
         run.load_into(model, loss)
         return run
-    run.settings, run.keep = hyper, keep or {}
+    run.settings = hyper
     plan = SimpleNamespace(epochs=epochs, optimizer=optimizer, lr=lr, weight_decay=weight_decay, schedule=schedule, clip=clip,
                            batches=batches, augment=augment, evaluate=evaluate, freezer=freezer, best=best, hours=hours,
-                           seed=seed, progress=progress)
+                           keep=keep or {}, seed=seed, progress=progress)
     _train(run, nn.ModuleDict({"model": model, "loss": loss}), images, targets, plan)
     return run
 
@@ -84,7 +84,7 @@ def _train(run, both, images, targets, plan):
         DistributedDataParallelKwargs(find_unused_parameters=plan.freezer is not None)])
     main = accelerator.is_main_process
     if main:
-        run.start()
+        run.start(plan.keep)
     optimiser = OPTIMIZERS[plan.optimizer](parameter_groups(both, plan.weight_decay), lr=plan.lr)
     free = [parameter for parameter in both.parameters() if parameter.requires_grad]
     steps = len(plan.batches(0, plan.seed))
