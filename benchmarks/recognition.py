@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import numpy as np
 
 from helpers import course
-from helpers.aligned_set import FaceArray, build_aligned_set, read_images
+from helpers.aligned_set import FaceArray
 from helpers.encoders import Encoder
 from helpers.faces import load_faces
 from helpers.landmarks import StackedHourglass
-from helpers.recognition import strangers_figures
+from helpers.recognition import straight_faces, strangers_figures
 from helpers.roles import listed_roles
 from helpers.settings import load_settings
 
@@ -51,13 +51,12 @@ def strangers(settings):
     model = course.load_model(StackedHourglass, course.SHIPPED_HOURGLASS, settings.torch_device)
     roles = listed_roles(faces, settings.roles) if settings.roles else np.full(len(faces), "query")
     folder = Path(settings.data_dir) / "aligned" / f"{settings.dataset_name}_listed"
-    chosen = faces.subset(np.isin(roles, ("query", "distractor")))
-    aligned = build_aligned_set(chosen, model, folder, course.maker_of(model), settings.torch_device)
-    images, role_of = read_images(aligned, folder), {faces.key(i): role for i, role in enumerate(roles)}
-    query = np.array([role_of[aligned.key(i)] == "query" for i in range(len(aligned))])
+    asked = np.isin(roles, ("query", "distractor"))
+    aligned, role, images = straight_faces(faces.subset(asked), roles[asked], model, folder, settings.torch_device)
+    query = role == "query"
     return SimpleNamespace(query=FaceArray(images.array, images.rows[query]), query_people=aligned.people[query],
                            distractors=FaceArray(images.array, images.rows[~query]), distractor_people=aligned.people[~query],
-                           skipped=len(chosen) - len(aligned))
+                           skipped=int(asked.sum()) - len(aligned))
 
 
 def print_figures(result):

@@ -42,19 +42,23 @@ class RecognitionData:
         return int(self.train_people.max()) + 1
 
 
+def straight_faces(photos, roles, model, folder, device):
+    """Straighten photos that have roles (N,): the FaceSet of those with a face, their roles, and the faces as FaceArray."""
+    aligned = build_aligned_set(photos, model, folder, maker_of(model), device)
+    role_of = {photos.key(i): role for i, role in enumerate(roles)}
+    return aligned, np.array([role_of[aligned.key(i)] for i in range(len(aligned))]), read_images(aligned, folder)
+
+
 def recognition_data(settings):
     """The straight faces of the dataset in their roles; they are made first if no notebook has made them yet."""
     photos, roles = assign_roles(settings)
     model, folder = hourglass(settings), aligned_folder(settings)
-    aligned = build_aligned_set(photos, model, folder, maker_of(model), settings.torch_device)
-    role_of = {photos.key(i): role for i, role in enumerate(roles)}
-    role = np.array([role_of[aligned.key(i)] for i in range(len(aligned))])  # some photos were skipped
+    aligned, role, images = straight_faces(photos, roles, model, folder, settings.torch_device)
     trained = np.unique(np.array(aligned.names)[aligned.people[role == "train"]])
     if len(trained) < 2 or len(np.unique(aligned.people[role == "query"])) < 2:
         raise ValueError(f"{settings.dataset} leaves too few straight faces: two people to train on and two to ask for are "
                          f"needed; {folder / 'skipped.csv'} tells why photos were left out.")
     role[(role == "test") & ~np.isin(np.array(aligned.names)[aligned.people], trained)] = ""
-    images = read_images(aligned, folder)
 
     def of(part):
         return FaceArray(images.array, images.rows[role == part]), aligned.people[role == part]
