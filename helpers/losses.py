@@ -1,4 +1,4 @@
-"""What pulls photos of one person together: softmax heads with margins, and triplets with mining.
+"""What pulls photos of one person together: softmax heads with margins, triplets with mining, contrast in the batch.
 
 Every loss takes features (N, D) and people (N,), works in float32 whatever autocast says, and returns a scalar
 and a dict of its own health: numbers that show a collapse before the loss does.
@@ -158,6 +158,36 @@ class TripletLoss(nn.Module):
 
     def extra_repr(self):
         return f"margin={self.margin}, mining={self.mining}, squared={self.squared}, soft={self.soft}"
+
+
+class ContrastiveLoss(nn.Module):
+    """Of all other photos in the batch, those of the same person should be the likeliest: a softmax over the batch.
+
+    Supervised contrastive learning, Khosla et al. 2020, https://arxiv.org/abs/2004.11362 (the loss with the mean outside
+    the logarithm).  s: what the cosines are multiplied by, one over the paper's temperature. It learns no centres, so it
+    suits many people with few photos each; the batch has to be large (hundreds) to hold hard negatives.
+    """
+
+    def __init__(self, s=16.0):
+        super().__init__()
+        self.s = s
+
+    @in_float32
+    def forward(self, features, people):
+        unit = F.normalize(features)
+        itself = torch.eye(len(people), dtype=torch.bool, device=people.device)
+        positive, negative = (people[:, None] == people) & ~itself, people[:, None] != people
+        others = (unit @ unit.T * self.s).masked_fill(itself, -1e9)
+        missed = -others.log_softmax(1).masked_fill(~positive, 0).sum(1)
+        several = positive.any(1)  # a person alone in the batch has nobody to be near to
+        distance = pairwise_distances(unit.detach())
+        health = {"nearest": (people[others.argmax(1)] == people)[several].float().sum() / several.sum().clamp(min=1),
+                  "positive": distance[positive].sum() / positive.sum().clamp(min=1),
+                  "negative": distance[negative].sum() / negative.sum().clamp(min=1), "spread": spread(features)}
+        return (missed / positive.sum(1).clamp(min=1)).sum() / several.sum().clamp(min=1), health
+
+    def extra_repr(self):
+        return f"s={self.s}"
 
 
 class Mixture(nn.Module):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from pytorch_metric_learning import distances, losses, miners
 
-from helpers.losses import CrossEntropy, MarginHead, Mixture, TripletLoss, mine_triplets, pairwise_distances
+from helpers.losses import ContrastiveLoss, CrossEntropy, MarginHead, Mixture, TripletLoss, mine_triplets, pairwise_distances
 
 
 def batch(seed=0, n=24, dim=16, people=6):
@@ -105,6 +105,23 @@ def test_triplets_agree_with_the_oracle(mining, squared, seed):
         assert torch.allclose(mine, oracles, atol=1e-5, rtol=1e-3)
 
 
+@pytest.mark.parametrize("s", [5.0, 16.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_contrastive_loss_agrees_with_the_oracle(s, seed):
+    features, labels = batch(seed)
+    labels[0] = 99  # one person alone: asked by nobody, and yet in everyone's denominator
+    ours = value_and_slope(ContrastiveLoss(s), features, labels)
+    for mine, oracles in zip(ours, value_and_slope(losses.SupConLoss(temperature=1 / s), features, labels)):
+        assert torch.allclose(mine, oracles, atol=1e-5, rtol=1e-3)
+
+
+def test_contrast_without_pairs_or_with_equal_photos_has_a_finite_slope():
+    for features, labels, nearest in ((torch.randn(4, 8), torch.arange(4), 0), (torch.ones(4, 8), torch.zeros(4), 1)):
+        value, health = ContrastiveLoss()(features.requires_grad_(), labels)
+        value.backward()
+        assert value.isfinite() and features.grad.isfinite().all() and health["nearest"] == nearest
+
+
 def test_soft_margin_is_softplus_of_the_gap():
     features, labels = batch()
     distance = pairwise_distances(torch.nn.functional.normalize(features))
@@ -130,7 +147,7 @@ def test_identical_photos_have_a_finite_slope():
     assert health["spread"] < 1e-6 and health["active"] == 1  # the signature of collapse
 
 
-@pytest.mark.parametrize("loss", [CrossEntropy(16, 6), MarginHead(16, 6), TripletLoss(0.2, "semihard"),
+@pytest.mark.parametrize("loss", [CrossEntropy(16, 6), MarginHead(16, 6), TripletLoss(0.2, "semihard"), ContrastiveLoss(),
                                   Mixture(1.0, TripletLoss(), 0.5, MarginHead(16, 6))], ids=lambda loss: type(loss).__name__)
 def test_losses_ignore_the_order_of_the_batch_and_stay_in_float32(loss):
     features, labels = batch()
