@@ -3,30 +3,39 @@
 A hidden patch is one that nobody looks at: its column in the mask is False, in every block. Then nothing that
 stands there can reach the class token, just as if the patch had been taken out. The class token is always visible.
 """
+from contextlib import contextmanager
+
 import numpy as np
 import torch
+from torch import nn
 
 from .alignment import FACE
 
 REGIONS = ("all", "head", "face", "corner")
 
 
-def region(name):
-    """A boolean picture (112, 112), True where the face may be seen, placed by the reference points.
+def region(name, segmentation=None):
+    """A boolean picture (H, W), True where the face may be seen.
 
     all: everything.  head: head and hair, without the background.  face: brows to chin, without hair.
     corner: a spot in the upper left corner, where no face is.
+    segmentation: what each pixel shows, ints (H, W): 0 background, 1 hair, 2 face. None: ellipses on the straight face
+    (112, 112), placed by the reference points, which fit most people and nobody well.
     """
-    y, x = np.mgrid[:FACE, :FACE]
-
-    def ellipse(centre_x, centre_y, half_width, half_height):
-        return ((x - centre_x) / half_width) ** 2 + ((y - centre_y) / half_height) ** 2 <= 1
-
-    makers = {"all": lambda: np.ones((FACE, FACE), bool), "head": lambda: ellipse(55.5, 60, 50, 64),
-              "face": lambda: ellipse(55.5, 72, 38, 42), "corner": lambda: (x < 1) & (y < 1)}
-    if name not in makers:
+    if name not in REGIONS:
         raise ValueError(f"There is no region '{name}': choose {', '.join(REGIONS)}, or hand in a boolean picture.")
-    return makers[name]()
+    if segmentation is None:
+        y, x = np.mgrid[:FACE, :FACE]
+        head, face = (((x - 55.5) / half_width) ** 2 + ((y - centre) / half_height) ** 2 <= 1
+                      for half_width, centre, half_height in ((50, 60, 64), (38, 72, 42)))
+    else:
+        segmentation = np.asarray(segmentation)
+        if segmentation.ndim != 2 or not np.isin(segmentation, (0, 1, 2)).all():
+            raise ValueError("A segmentation is a picture (H, W) of the numbers 0 (background), 1 (hair) and 2 (face).")
+        head, face = segmentation > 0, segmentation == 2
+    corner = np.zeros(head.shape, bool)
+    corner[0, 0] = True
+    return {"all": np.ones(head.shape, bool), "head": head, "face": face, "corner": corner}[name]
 
 
 def visible_patches(picture, grid):
@@ -60,8 +69,38 @@ def attention_mask(visible):
     """
     visible = torch.as_tensor(visible)
     visible = visible[None] if visible.ndim == 1 else visible
+    if visible.dtype != torch.bool or visible.ndim != 2 or not visible.any(1).all():
+        raise ValueError("Visible patches are bool (P,) or (B, P), at least one of each photo's, as visible_patches gives.")
     keys = torch.cat([torch.ones_like(visible[:, :1]), visible], 1)
     return keys[:, None, None, :].expand(-1, 1, keys.shape[1], -1)
+
+
+class _Kept(nn.Module):
+    """Of the tokens (N, 1 + P, C), the class token and the visible patches."""
+
+    def __init__(self, visible):
+        super().__init__()
+        self.rows = torch.cat([torch.zeros(1, dtype=torch.long), 1 + torch.where(torch.as_tensor(visible))[0]])
+
+    def forward(self, tokens):
+        return tokens[:, self.rows.to(tokens.device)]
+
+
+@contextmanager
+def hidden_removed(vit, visible):
+    """Within it a timm VisionTransformer drops the hidden patches of all pictures before its first block.
+
+    visible: bool (P,), one for the whole batch. The embedding is that of the masked picture, and hidden patches cost
+    no time: the fast way where all photos share one region. Positions are added before, so they are kept.
+    """
+    patches = vit.patch_embed.num_patches
+    if len(visible) != patches:
+        raise ValueError(f"This transformer sees {patches} patches, and the region has {len(visible)}.")
+    before, vit.patch_drop = vit.patch_drop, _Kept(visible)
+    try:
+        yield vit
+    finally:
+        vit.patch_drop = before
 
 
 @torch.inference_mode()

@@ -4,11 +4,13 @@ They take uint8 or float pictures (N, 3, H, W) of values 0 to 255 with their tar
 range. Targets are people (N,), which stay, or points (N, 5, 2), which move with the picture.
 """
 import kornia.augmentation as K
+import numpy as np
 import torch
 import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
+from PIL import Image, ImageDraw
 
-from .alignment import transform, warp
+from .alignment import FACE, transform, warp
 from .landmarks import MIRRORED
 
 
@@ -114,30 +116,43 @@ class Photometric:
 
 
 class MaskAugmentation:
-    """Cover the upper face (eyes) or the lower face (mouth and chin) of straight faces, a share p of them.
+    """Cover a part of straight faces, for a share p of them: each time one of `parts`, a little moved and scaled.
 
-    The covers are placed by the reference points, a little off each time. fill: "colour" (one random grey or colour),
-    "noise" or "blur". part: "upper", "lower" or "either".
+    parts: of "upper" (a bar over the eyes), "lower" (mouth and chin), "mask" (a surgical mask) and "sunglasses", where
+    the reference points have them.  fill: "colour" (one random grey or colour), "noise" or "blur".
     """
-    BOXES = {"upper": (18, 36, 94, 66), "lower": (24, 74, 88, 112)}  # x0, y0, x1, y1 on the 112-pixel face
+    SHAPES = {  # polygons on the 112-pixel face, x and y
+        "upper": [[(18, 36), (94, 36), (94, 66), (18, 66)]],
+        "lower": [[(24, 74), (88, 74), (88, 112), (24, 112)]],
+        "mask": [[(56, 63), (80, 72), (96, 74), (90, 94), (76, 112), (36, 112), (22, 94), (16, 74), (32, 72)]],
+        "sunglasses": [[(20, 43), (52, 43), (53, 54), (46, 64), (30, 64), (21, 55)],
+                       [(60, 43), (92, 43), (91, 55), (82, 64), (66, 64), (59, 54)], [(52, 45), (60, 45), (60, 49), (52, 49)],
+                       [(2, 44), (20, 44), (20, 49), (2, 47)], [(92, 44), (110, 44), (110, 47), (92, 49)]]}
 
-    def __init__(self, p=0.5, part="either", fill="colour", reach=4):
-        if part not in ("upper", "lower", "either") or fill not in ("colour", "noise", "blur"):
-            raise ValueError(f"MaskAugmentation has no part '{part}' with fill '{fill}': choose upper, lower or either, "
-                             "and colour, noise or blur.")
-        self.p, self.part, self.fill, self.reach = p, part, fill, reach
+    def __init__(self, p=0.5, parts=("upper", "lower"), fill="colour", shift=4, scale=0.06):
+        unknown = set(parts) - set(self.SHAPES)
+        if unknown or not parts or fill not in ("colour", "noise", "blur"):
+            raise ValueError(f"MaskAugmentation has no parts {', '.join(unknown) or 'at all'} with fill '{fill}': choose of "
+                             f"{', '.join(self.SHAPES)}, and colour, noise or blur.")
+        self.p, self.parts, self.fill, self.shift, self.scale = p, tuple(parts), fill, shift, scale
 
     def __call__(self, faces, targets):
         n, side, device = len(faces), faces.shape[-1], faces.device
-        faces = faces.float()
-        upper = torch.rand(n, device=device) < {"upper": 1, "lower": 0, "either": 0.5}[self.part]
-        boxes = torch.where(upper[:, None], *(torch.tensor(self.BOXES[part], device=device) for part in ("upper", "lower")))
-        boxes = (boxes + (torch.rand(n, 4, device=device) * 2 - 1) * self.reach) * side / 112
-        x0, y0, x1, y1 = boxes.T[..., None, None]
-        axis = torch.arange(side, device=device)
-        inside = (axis >= x0) & (axis < x1) & (axis[:, None] >= y0) & (axis[:, None] < y1)
-        inside &= torch.rand(n, 1, 1, device=device) < self.p
-        return torch.where(inside[:, None], self.filling(faces), faces), targets
+        chosen = torch.randint(len(self.parts), (n,), device=device)
+        inside = torch.stack([self.cover(part) for part in self.parts]).to(device)[chosen] & (
+            torch.rand(n, 1, 1, 1, device=device) < self.p)
+        zoom = torch.exp((torch.rand(n, 1, 1, device=device) * 2 - 1) * self.scale) * side / FACE
+        shift = (torch.rand(n, 2, 1, device=device) * 2 - 1) * self.shift * side / FACE + side / 2 - zoom * FACE / 2
+        inside = warp(inside.float(), torch.cat([zoom * torch.eye(2, device=device), shift], -1), side) > 0.5
+        return torch.where(inside, self.filling(faces.float()), faces.float()), targets
+
+    @classmethod
+    def cover(cls, part):
+        """The pixels that a part hides, bool (1, 112, 112)."""
+        picture = Image.new("1", (FACE, FACE))
+        for polygon in cls.SHAPES[part]:
+            ImageDraw.Draw(picture).polygon(polygon, fill=1)
+        return torch.from_numpy(np.array(picture))[None]
 
     def filling(self, faces):
         """What is seen on the cover."""

@@ -1,7 +1,6 @@
 """What one notebook hands to the next; where that is missing, a small version is made on the spot, and said so."""
 import json
 import shutil
-import zlib
 from pathlib import Path
 
 import torch
@@ -9,7 +8,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from .encoders import Encoder
+from .encoders import Encoder, weights_id
 from .files import write_atomically
 from .landmarks import StackedHourglass
 from .photos import picture_files
@@ -67,10 +66,7 @@ def hourglass(settings):
 
 def maker_of(model):
     """A line that stands for what finds the points: an hourglass with just these weights, or MTCNN (None)."""
-    if model is None:
-        return "MTCNN"
-    state = b"".join(tensor.cpu().contiguous().numpy().tobytes() for tensor in model.state_dict().values())
-    return f"hourglass {zlib.crc32(state):08x}"
+    return "MTCNN" if model is None else f"hourglass {weights_id(model)}"
 
 
 def aligned_folder(settings):

@@ -1,4 +1,6 @@
 """Fifth station: straight face -> embedding. Any torchvision or timm model by name, normalisation inside."""
+import zlib
+
 import timm
 import torch
 import torch.nn.functional as F
@@ -51,8 +53,15 @@ class Encoder(nn.Module):
         return x.contiguous(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
 
     def forward(self, faces, attn_mask=None):
-        hidden = {} if attn_mask is None else {"attn_mask": attn_mask}
-        return self.net(self.prepare(faces), **hidden)
+        if attn_mask is None:
+            return self.net(self.prepare(faces))
+        if not hasattr(self.net, "patch_embed") or not hasattr(self.net, "num_prefix_tokens"):
+            raise ValueError(f"An attention mask is for vision transformers; '{self.settings['name']}' is none.")
+        tokens = self.net.patch_embed.num_patches + self.net.num_prefix_tokens
+        if attn_mask.dtype != torch.bool or attn_mask.shape[1:] != (1, tokens, tokens) or len(attn_mask) not in (1, len(faces)):
+            raise ValueError(f"This transformer wants masks of shape (1 or {len(faces)}, 1, {tokens}, {tokens}) and type bool, as "
+                             f"attention_mask makes them; this one is {attn_mask.dtype} {tuple(attn_mask.shape)}.")
+        return self.net(self.prepare(faces), attn_mask=attn_mask)
 
 
 def _new_net(name, dim, pretrained, options):
@@ -117,6 +126,12 @@ def load_what_fits(encoder, path):
     encoder.load_state_dict(own | fits)
 
 
+def weights_id(network):
+    """Eight letters that stand for the weights of a network: another training, another id."""
+    state = b"".join(tensor.cpu().contiguous().numpy().tobytes() for tensor in network.state_dict().values())
+    return f"{zlib.crc32(state):08x}"
+
+
 def replace_last_linear(net, dim):
     """Swap the last nn.Linear of a network for one with `dim` outputs (None: for nothing)."""
     name = [n for n, module in net.named_modules() if isinstance(module, nn.Linear)][-1]
@@ -163,18 +178,20 @@ def embed(encoder, faces, mirror=True, attn_mask=None, batch_size=32):
     """Unit embeddings, float32 (N, dim) on the CPU, of uint8 faces (N, 3, H, W).
 
     mirror: take the mean of the face and its mirror image, which costs twice the time and steadies the answer.
-    attn_mask: one mask (1, 1, T, T) for all faces, for transformers.
+    attn_mask: bool (1, 1, T, T) for all faces, or (N, 1, T, T), for transformers.
     """
     if mirror and attn_mask is not None:
         raise ValueError("A mask fits the face as it stands, not its mirror image: call embed with mirror=False.")
     encoder.eval()
     device = next(encoder.parameters()).device
-    attn_mask = None if attn_mask is None else attn_mask.to(device)
     parts = [torch.zeros(0, encoder.dim)]
     for start in range(0, len(faces), batch_size):
         batch = torch.as_tensor(faces[start:start + batch_size]).to(device)
-        unit = F.normalize(encoder(batch, attn_mask).float())
+        mask = attn_mask
+        if mask is not None:
+            mask = (mask if len(mask) == 1 else mask[start:start + batch_size]).to(device)
+        unit = F.normalize(encoder(batch, mask).float())
         if mirror:
-            unit = F.normalize(unit + F.normalize(encoder(batch.flip(-1), attn_mask).float()))
+            unit = F.normalize(unit + F.normalize(encoder(batch.flip(-1)).float()))
         parts.append(unit.cpu())
     return torch.cat(parts).numpy()

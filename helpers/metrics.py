@@ -170,13 +170,3 @@ def knn_correct(train, train_people, test, test_people, k=5):
     """For each test photo (N,): do its k nearest training photos vote for the right person? 1 or 0."""
     voters = KNeighborsClassifier(min(k, len(train)), metric="cosine", weights="distance").fit(train, train_people)
     return (voters.predict(test) == np.asarray(test_people)).astype(float)
-
-
-def precision_at(k, neighbours, people):
-    """Share of the first k neighbours (N, >= k), given by their people, that are the query's person (N,): (N,)."""
-    return (np.asarray(neighbours)[:, :k] == np.asarray(people)[:, None]).mean(1)
-
-
-def precision_by_chance(gallery_people, people):
-    """The precision that a random order of the gallery would have, on average over the queries."""
-    return float((np.asarray(gallery_people)[None] == np.asarray(people)[:, None]).mean())

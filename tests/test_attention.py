@@ -4,7 +4,7 @@ import pytest
 import timm
 import torch
 
-from helpers.attention import REGIONS, attention_mask, class_token_attention, patches_to_pixels, region, visible_patches
+from helpers.attention import REGIONS, attention_mask, class_token_attention, hidden_removed, patches_to_pixels, region, visible_patches
 from helpers.encoders import Encoder, embed, unfreeze_last
 
 GRID = 14
@@ -51,6 +51,9 @@ def test_masking_is_removing(vit, faces, name):
         tokens = net.norm(net.blocks(tokens[:, torch.cat([torch.tensor([True]), visible])]))
         removed = torch.nn.functional.normalize(net.forward_head(tokens))
     assert np.abs(masked - removed.numpy()).max() < 1e-5
+    with hidden_removed(net, visible):
+        assert np.abs(masked - embed(vit, faces, mirror=False)).max() < 1e-5
+    assert np.abs(masked - embed(vit, faces, mirror=False)).max() > 1e-3, "afterwards everything is seen again"
 
 
 @pytest.mark.parametrize("name", ["head", "face", "corner"])
@@ -80,6 +83,8 @@ def test_each_photo_may_have_its_own_mask(vit, faces):
         together = vit(faces, attention_mask(visible))
         alone = torch.cat([vit(face[None], attention_mask(v)) for face, v in zip(faces, visible)])
     assert torch.allclose(together, alone, atol=1e-5)
+    in_batches = embed(vit, faces, mirror=False, attn_mask=attention_mask(visible), batch_size=2)
+    assert np.abs(in_batches - torch.nn.functional.normalize(together).numpy()).max() < 1e-5
 
 
 def test_the_class_token_looks_only_where_it_may(vit, faces):
@@ -96,6 +101,29 @@ def test_wrong_regions_are_refused(picture, words):
         visible_patches(picture, GRID)
     with pytest.raises(ValueError, match="head"):
         region("nose")
+
+
+def test_a_segmentation_says_where_head_and_face_are():
+    segmentation = np.zeros((8, 8), int)
+    segmentation[1:7, 1:7], segmentation[3:7, 2:6] = 1, 2
+    assert (region("head", segmentation) == (segmentation > 0)).all() and region("all", segmentation).all()
+    assert (region("face", segmentation) == (segmentation == 2)).all() and region("corner", segmentation).sum() == 1
+    with pytest.raises(ValueError, match="0 .background."):
+        region("face", segmentation + 1)
+
+
+def test_masks_that_do_not_fit_are_refused(vit, faces):
+    mask = attention_mask(visible_patches(region("face"), 7))
+    for wrong in (mask, torch.ones(1, 1, 197, 197), torch.ones(2, 1, 197, 197, dtype=torch.bool)):
+        with pytest.raises(ValueError, match="197, 197"):
+            embed(vit, faces, mirror=False, attn_mask=wrong)
+    with pytest.raises(ValueError, match="vision transformers"):
+        embed(Encoder("resnet10_small", 8, 32), faces, mirror=False, attn_mask=mask)
+    with pytest.raises(ValueError, match="196 patches"), hidden_removed(vit.net, torch.ones(49, dtype=torch.bool)):
+        pass
+    for nothing in (torch.zeros(196, dtype=torch.bool), torch.ones(196)):
+        with pytest.raises(ValueError, match="at least one"):
+            attention_mask(nothing)
 
 
 def test_only_the_last_blocks_are_trained_and_nothing_before_them_is_kept(vit, faces):

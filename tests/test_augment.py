@@ -4,7 +4,8 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from helpers.augment import Degrade, Jitter, Photometric
+from helpers.alignment import REFERENCE
+from helpers.augment import Degrade, Jitter, MaskAugmentation, Photometric
 from helpers.landmarks import decode_heatmaps, encode_heatmaps
 
 
@@ -99,3 +100,29 @@ def test_a_small_face_is_blurred_as_much_as_a_large_one():
         blurred = Photometric.changes(side)[2](stripes / 255) * 255
         shares.append(float((blurred - stripes).abs().mean() / 255))
     assert shares[0] == pytest.approx(shares[1], rel=0.15)
+
+
+@pytest.mark.parametrize("part", MaskAugmentation.SHAPES)
+@pytest.mark.parametrize("fill", ["colour", "noise", "blur"])
+@pytest.mark.parametrize("side", [64, 112])
+def test_a_cover_hides_its_part_and_nothing_else(part, fill, side):
+    torch.manual_seed(0)
+    faces = pictures(20, side)
+    covered, people = MaskAugmentation(1, (part,), fill)(faces, torch.arange(20))
+    changed = (covered - faces).abs().amax(1) > 1e-3
+    eyes, mouth = ((REFERENCE[rows] * side / 112).round().long() for rows in ([0, 1], [3, 4]))
+    seen = {"upper": mouth, "sunglasses": mouth, "lower": eyes, "mask": eyes}[part]
+    hidden = {"upper": eyes, "sunglasses": eyes, "lower": mouth, "mask": mouth}[part]
+    assert changed[:, hidden[:, 1], hidden[:, 0]].float().mean() > 0.9 and not changed[:, seen[:, 1], seen[:, 0]].any()
+    assert covered.min() >= 0 and covered.max() <= 255 and torch.equal(people, torch.arange(20))
+    assert not (changed.float().mean((1, 2)) > 0.4).any(), "a part is not the whole face"
+
+
+def test_a_share_of_the_faces_is_covered_by_each_part_alike():
+    torch.manual_seed(0)
+    faces = torch.zeros(600, 3, 112, 112, dtype=torch.uint8)
+    covered = MaskAugmentation(0.5, ("upper", "lower"), "noise")(faces, None)[0].amax(1) > 0
+    eyes, mouth = covered[:, 51, 38], covered[:, 92, 42]
+    assert 120 < eyes.sum() < 180 and 120 < mouth.sum() < 180 and not (eyes & mouth).any()
+    with pytest.raises(ValueError, match="sunglasses"):
+        MaskAugmentation(parts=("hat",))

@@ -1,30 +1,123 @@
-"""The gallery finds what was enrolled, survives the disk, and refuses what does not fit."""
+"""The gallery finds what was enrolled, survives the disk, forgets on demand, and refuses what does not fit."""
 import numpy as np
 import pytest
+import torch
 
-from helpers.gallery import Gallery
+from helpers import gallery as module
+from helpers.encoders import Encoder, embed
+from helpers.gallery import Gallery, new_index
 
 
-def test_search_is_the_largest_cosines(unit_embeddings):
+@pytest.fixture(params=["flat", "hnsw", "ivf", "torch"])
+def kind(request, monkeypatch):
+    """Every kind of index, and flat without faiss."""
+    if request.param == "torch":
+        monkeypatch.setattr(module, "faiss", None)
+    return "flat" if request.param == "torch" else request.param
+
+
+def test_search_is_the_largest_cosines(unit_embeddings, kind):
     embeddings, people = unit_embeddings
-    gallery = Gallery(16)
-    gallery.add(embeddings, people)
+    gallery = Gallery(16, kind)
+    gallery.add(embeddings[:20], people[:20])
+    gallery.search(embeddings, 1)
+    gallery.add(embeddings[20:], people[20:])  # into an index that is there already
     similarity, rows = gallery.search(embeddings[:7], k=5)
     full = embeddings[:7] @ embeddings.T
     assert (rows == np.argsort(-full, axis=1)[:, :5]).all()
     assert np.allclose(similarity, -np.sort(-full, axis=1)[:, :5], atol=1e-6)
     assert (gallery.people_of(rows)[:, 0] == people[:7]).all()
+    assert (np.sort(gallery.search(embeddings, k=40)[1]) == np.arange(40)).all(), "k may be all there are"
 
 
-def test_a_saved_gallery_comes_back(tmp_path, unit_embeddings):
+def test_large_galleries_find_nearly_what_an_exact_search_finds():
+    draw = np.random.default_rng(0)
+    photos = np.repeat(draw.normal(size=(1000, 32)), 6, axis=0) + draw.normal(size=(6000, 32)) * 0.7
+    photos = (photos / np.linalg.norm(photos, axis=1, keepdims=True)).astype(np.float32)
+    queries, known = photos[::60], np.delete(photos, np.s_[::60], axis=0)
+    exact = new_index("flat", known).search(queries, 1)[1]
+    for kind in ("hnsw", "ivf"):
+        assert (new_index(kind, known).search(queries, 1)[1] == exact).mean() > 0.95
+
+
+def test_a_cell_with_too_few_photos_is_no_reason_to_return_nothing():
+    draw = np.random.default_rng(0)
+    photos = draw.normal(size=(6000, 8)).astype(np.float32)
+    gallery = Gallery(8, "ivf")
+    gallery.add(photos / np.linalg.norm(photos, axis=1, keepdims=True), range(6000))
+    rows = gallery.search(gallery.embeddings[:3], k=3000)[1]
+    assert (rows >= 0).all() and all(len(set(row)) == 3000 for row in rows)
+
+
+def test_a_person_can_be_forgotten(unit_embeddings, kind):
     embeddings, people = unit_embeddings
-    gallery = Gallery(16)
+    gallery = Gallery(16, kind)
+    gallery.add(embeddings, people, range(40))
+    gallery.search(embeddings, 3)
+    assert gallery.remove(2) == 5 and len(gallery) == 35 and 2 not in gallery.people
+    similarity, rows = gallery.search(embeddings[people == 3], 1)
+    assert (gallery.people_of(rows) == 3).all() and np.allclose(similarity, 1, atol=1e-5)
+    assert gallery.sources[int(rows[0, 0])] == "15"
+    with pytest.raises(ValueError, match="nobody called '2'"):
+        gallery.remove(2)
+
+
+def test_a_saved_gallery_comes_back(tmp_path, unit_embeddings, kind):
+    embeddings, people = unit_embeddings
+    gallery = Gallery(16, kind, maker="abc")
     gallery.add(embeddings, [f"Ада {p}" for p in people], [f"photo {i}\n.jpg" for i in range(len(people))])
     gallery.save(tmp_path / "gallery.safetensors")
     again = Gallery.load(tmp_path / "gallery.safetensors")
-    assert again.people == gallery.people and again.sources == gallery.sources
+    assert (again.people, again.sources, again.kind, again.maker) == (gallery.people, gallery.sources, kind, "abc")
     assert np.array_equal(again.search(embeddings, 3)[1], gallery.search(embeddings, 3)[1])
     assert [p.name for p in tmp_path.iterdir()] == ["gallery.safetensors"]
+    Gallery(16).save(tmp_path / "empty.safetensors")
+    assert len(Gallery.load(tmp_path / "empty.safetensors")) == 0
+
+
+@pytest.mark.parametrize("kept", [0, 7, 60, 500, -1])
+def test_a_file_cut_short_is_refused(tmp_path, unit_embeddings, kept):
+    gallery = Gallery(16)
+    gallery.add(*unit_embeddings)
+    gallery.save(tmp_path / "gallery.safetensors")
+    (tmp_path / "short.safetensors").write_bytes((tmp_path / "gallery.safetensors").read_bytes()[:kept])
+    with pytest.raises(ValueError, match="no gallery"):
+        Gallery.load(tmp_path / "short.safetensors")
+
+
+def test_saving_that_fails_leaves_the_old_gallery(tmp_path, unit_embeddings, monkeypatch):
+    gallery, path = Gallery(16), tmp_path / "gallery.safetensors"
+    gallery.add(*unit_embeddings)
+    gallery.save(path)
+
+    def broken(tensors, part, metadata):
+        part.write_bytes(b"half")
+        raise OSError("the disk is gone")
+    monkeypatch.setattr(module, "save_file", broken)
+    with pytest.raises(OSError, match="gone"):
+        gallery.save(path)
+    assert len(Gallery.load(path)) == 40 and list(tmp_path.iterdir()) == [path]
+
+
+def test_enrolling_embeds_and_another_encoder_is_refused(random_faces):
+    faces, people = random_faces
+    torch.manual_seed(0)
+    encoder, other = Encoder("resnet10_small", 8, 32), Encoder("resnet10_small", 8, 32)
+    gallery = Gallery(8)
+    gallery.enrol(encoder, faces, people.tolist(), batch_size=7)
+    assert np.allclose(gallery.embeddings, embed(encoder, faces), atol=1e-6) and len(gallery) == 24
+    with pytest.raises(ValueError, match="another encoder"):
+        gallery.made_by(other)
+
+
+def test_precision_on_a_case_one_can_see():
+    gallery = Gallery(2)
+    gallery.add([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], [1, 1, 2, 2])
+    queries = np.array([[1, 0], [0.6, 0.8]], np.float32)
+    assert gallery.precision_at(2, queries, [1, 2]).tolist() == [1.0, 0.5]
+    assert gallery.precision_by_chance([1, 2]) == 0.5
+    with pytest.raises(ValueError, match="such as '3'"):
+        gallery.precision_at(2, queries, [1, 3])
 
 
 def test_what_does_not_fit_is_refused(tmp_path, unit_embeddings):
@@ -33,8 +126,12 @@ def test_what_does_not_fit_is_refused(tmp_path, unit_embeddings):
     gallery.add(embeddings[:3], people[:3])
     with pytest.raises(ValueError, match="16 numbers"):
         gallery.add(embeddings[:, :8], people)
+    with pytest.raises(ValueError, match="do not go together"):
+        gallery.add(embeddings, people[:3])
     with pytest.raises(ValueError, match="holds 3 photos"):
         gallery.search(embeddings, k=4)
+    with pytest.raises(ValueError, match="flat, hnsw or ivf"):
+        Gallery(16, "tree")
     (tmp_path / "broken.safetensors").write_bytes(b"no gallery")
     with pytest.raises(ValueError, match="no gallery"):
         Gallery.load(tmp_path / "broken.safetensors")

@@ -1,0 +1,89 @@
+"""How well and how fast does a large gallery find the nearest face? Recall@1 against exact search, milliseconds per query.
+
+The people are simulated: random centres, and photos around them as far apart as ORL's photos of one person are for the
+shipped recogniser. One query at a time, one core.
+"""
+import argparse
+import json
+import time
+
+import faiss
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+from helpers import course
+from helpers.encoders import Encoder, embed
+from helpers.gallery import new_index
+from helpers.recognition import recognition_data
+from helpers.settings import load_settings
+
+PHOTOS_EACH = 10
+
+
+def main(arguments):
+    """Simulate, build, ask."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks gallery", description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="photos in the gallery")
+    parser.add_argument("--queries", type=int, default=500)
+    options = parser.parse_args(arguments)
+    cosine, dim = likeness()
+    print(f"two photos of one person have a cosine of {cosine:.2f} on average, in {dim} dimensions\n")
+    print(f"{'photos':>10s} {'index':14s} {'recall@1':>8s} {'ms / query':>10s} {'built in s':>10s}")
+    result = {}
+    for size in options.sizes:
+        photos, queries = simulate(size, options.queries, cosine, dim)
+        result[str(size)] = {}
+        for name, (recall, milliseconds, built) in compare(photos, queries).items():
+            print(f"{size:10d} {name:14s} {recall:8.3f} {milliseconds:10.2f} {built:10.1f}", flush=True)
+            result[str(size)][name] = {"recall@1": round(recall, 4), "ms": round(milliseconds, 3)}
+    print(json.dumps(result))
+
+
+def likeness():
+    """Mean cosine of two photos of one person, on ORL by the shipped recogniser, and its number of dimensions."""
+    settings = load_settings({})
+    data = recognition_data(settings)
+    embeddings = embed(course.load_model(Encoder, course.SHIPPED_RECOGNISER, settings.torch_device), data.query)
+    same = (data.query_people[:, None] == data.query_people) & ~np.eye(len(embeddings), dtype=bool)
+    return float((embeddings @ embeddings.T)[same].mean()), embeddings.shape[1]
+
+
+def simulate(size, queries, cosine, dim, seed=0):
+    """Unit vectors (size, dim) of people with ten photos each, and further photos of some of them (queries, dim)."""
+    draw = np.random.default_rng(seed)
+    centres = draw.standard_normal((size // PHOTOS_EACH, dim), np.float32)
+    away = ((1 - cosine) / cosine) ** 0.5  # how much longer the way from the centre is than the centre itself
+    photos = np.repeat(centres, PHOTOS_EACH, axis=0)
+    asked = centres[draw.choice(len(centres), queries)]
+    for part in (photos, asked):
+        for rows in np.array_split(np.arange(len(part)), max(1, len(part) // 100_000)):
+            part[rows] += away * draw.standard_normal((len(rows), dim), np.float32)
+            part[rows] /= np.linalg.norm(part[rows], axis=1, keepdims=True)
+    return photos, asked
+
+
+def compare(photos, queries):
+    """{index: (recall@1, milliseconds per query on one core, seconds to build)}; built with all cores."""
+    cores, exact, result = faiss.omp_get_max_threads(), None, {}
+    for kind in ("flat", "hnsw", "ivf"):
+        started = time.perf_counter()
+        index = new_index(kind, photos)
+        built = time.perf_counter() - started
+        faiss.omp_set_num_threads(1)
+        found, milliseconds = ask(lambda query: index.search(query, 1)[1][0, 0], queries)
+        faiss.omp_set_num_threads(cores)
+        exact = found if exact is None else exact
+        result[kind] = float((found == exact).mean()), milliseconds, built
+        del index
+    brute = NearestNeighbors(n_neighbors=1, metric="cosine", algorithm="brute", n_jobs=1).fit(photos)
+    few = queries[:20]  # each takes long
+    found, milliseconds = ask(lambda query: brute.kneighbors(query, return_distance=False)[0, 0], few)
+    result["scikit-learn"] = float((found == exact[:len(few)]).mean()), milliseconds, 0.0
+    return result
+
+
+def ask(search, queries):
+    """Every query by itself: the rows found (N,), and milliseconds for each."""
+    started = time.perf_counter()
+    found = np.array([search(query[None]) for query in queries])
+    return found, (time.perf_counter() - started) / len(queries) * 1e3

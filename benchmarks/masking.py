@@ -1,0 +1,89 @@
+"""What does a vision transformer recognise when it may see only a part? Precision@5 and @10 of strangers under four masks.
+
+Half of each person's photos are the gallery, plain; the other half ask. Beside the attention masks: queries with a cover
+over mouth or eyes, and the time that hidden patches cost when they are masked and when they are taken out.
+"""
+import argparse
+import json
+import time
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from helpers import course, metrics
+from helpers.attention import REGIONS, attention_mask, hidden_removed, region, visible_patches
+from helpers.augment import MaskAugmentation
+from helpers.encoders import Encoder, embed
+from helpers.gallery import Gallery
+from helpers.roles import split_photos
+from helpers.settings import load_settings
+
+from .recognition import strangers
+
+
+def main(arguments):
+    """Enrol, ask under every mask, and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks masking", description=__doc__)
+    parser.add_argument("--people", required=True, help="a folder with a folder of photos for each person")
+    parser.add_argument("--roles", default="", help="a CSV file,person,role: only its query photos are taken")
+    parser.add_argument("--encoder", required=True, help="a vision transformer that this course saved")
+    options = parser.parse_args(arguments)
+    settings = replace(load_settings({}), dataset=options.people, roles=options.roles)
+    encoder = course.load_model(Encoder, options.encoder, settings.torch_device)
+    data = strangers(settings)
+    result = measure(encoder, data.query, data.query_people)
+    print(f"{len(data.query)} photos of {len(np.unique(data.query_people))} people")
+    print_table(result)
+    masked, removed = seconds(encoder)
+    print(f"\nHalf of the patches hidden: {removed / masked:.2f} of the time when they are taken out instead of masked")
+    print(json.dumps({name: {f"p@{k}": round(float(row[k].mean()), 4) for k in (5, 10)} for name, row in result["rows"].items()}
+                     | {"chance": round(result["chance"], 4), "removed_over_masked": round(removed / masked, 3)}))
+
+
+def measure(encoder, faces, people, seed=0):
+    """Precision of each query under each mask and cover, with who asked and what chance gives."""
+    asked = split_photos(people, share=0.5, seed=seed)
+    gallery = Gallery(encoder.dim)
+    gallery.enrol(encoder, faces[~asked], people[~asked].tolist(), mirror=False)
+    queries, asking, grid = faces[asked], people[asked], encoder.net.patch_embed.grid_size[0]
+    rows = {}
+    for name in REGIONS:
+        mask = attention_mask(visible_patches(region(name), grid))
+        rows[name] = precisions(gallery, embed(encoder, queries, mirror=False, attn_mask=mask), asking)
+    for part in ("lower", "upper"):
+        torch.manual_seed(seed)
+        covered = MaskAugmentation(1, (part,))(torch.as_tensor(queries), None)[0]
+        rows[f"cover_{part}"] = precisions(gallery, embed(encoder, covered, mirror=False), asking)
+    return {"rows": rows, "people": asking, "chance": gallery.precision_by_chance(asking)}
+
+
+def precisions(gallery, embeddings, people):
+    """Precision@5 and @10 of each query."""
+    return {k: gallery.precision_at(k, embeddings, people) for k in (5, 10)}
+
+
+def print_table(result):
+    """The table for people, with intervals over people."""
+    print(f"{'':14s}" + "".join(f"{f'precision@{k}':>14s}   95 % interval " for k in (5, 10)))
+    for name, row in result["rows"].items():
+        print(f"{name:14s}" + "".join("{:14.3f}   {:.3f} to {:.3f}".format(
+            row[k].mean(), *metrics.interval(row[k], result["people"])) for k in (5, 10)))
+    print(f"{'chance':14s}{result['chance']:14.3f}")
+
+
+def seconds(encoder, photos=32, repetitions=5):
+    """Seconds for a batch with half of its patches masked, and with the same half taken out: the best of several."""
+    faces = torch.randint(0, 256, (photos, 3, encoder.size, encoder.size), dtype=torch.uint8)
+    visible = torch.arange(encoder.net.patch_embed.num_patches) % 2 == 0
+    times = {}
+    for _ in range(repetitions):
+        for name in ("masked", "removed"):
+            started = time.perf_counter()
+            if name == "masked":
+                embed(encoder, faces, mirror=False, attn_mask=attention_mask(visible))
+            else:
+                with hidden_removed(encoder.net, visible):
+                    embed(encoder, faces, mirror=False)
+            times[name] = min(times.get(name, np.inf), time.perf_counter() - started)
+    return times["masked"], times["removed"]
