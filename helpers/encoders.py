@@ -58,9 +58,10 @@ class Encoder(nn.Module):
         if not hasattr(self.net, "patch_embed") or not hasattr(self.net, "num_prefix_tokens"):
             raise ValueError(f"An attention mask is for vision transformers; '{self.settings['name']}' is none.")
         tokens = self.net.patch_embed.num_patches + self.net.num_prefix_tokens
-        if attn_mask.dtype != torch.bool or attn_mask.shape[1:] != (1, tokens, tokens) or len(attn_mask) not in (1, len(faces)):
-            raise ValueError(f"This transformer wants masks of shape (1 or {len(faces)}, 1, {tokens}, {tokens}) and type bool, as "
-                             f"attention_mask makes them; this one is {attn_mask.dtype} {tuple(attn_mask.shape)}.")
+        fits = attn_mask.shape[1:] == (1, tokens, tokens) and len(attn_mask) in (1, len(faces))
+        if attn_mask.dtype != torch.bool or not fits:
+            raise ValueError(f"This transformer wants masks of shape (1 or {len(faces)}, 1, {tokens}, {tokens}) and type "
+                             f"bool, as attention_mask makes them; this one is {attn_mask.dtype} {tuple(attn_mask.shape)}.")
         return self.net(self.prepare(faces), attn_mask=attn_mask)
 
 

@@ -43,7 +43,7 @@ class Gallery:
         embeddings = self._checked(embeddings)
         people, sources = list(people), [""] * len(embeddings) if sources is None else list(map(str, sources))
         if not len(embeddings) == len(people) == len(sources):
-            raise ValueError(f"{len(embeddings)} embeddings, {len(people)} people and {len(sources)} photos do not go together.")
+            raise ValueError(f"{len(embeddings)} embeddings, {len(people)} people and {len(sources)} photos don't go together.")
         self.embeddings = np.concatenate([self.embeddings, embeddings])
         self.people, self.sources = self.people + people, self.sources + sources
         if self._index is not None:

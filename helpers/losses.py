@@ -190,6 +190,22 @@ class ContrastiveLoss(nn.Module):
         return f"s={self.s}"
 
 
+class Imitation(nn.Module):
+    """One minus the cosine between features and a teacher's embeddings of the same photos, which stand in for people.
+
+    Knowledge distillation (Hinton et al. 2015, https://arxiv.org/abs/1503.02531), of embeddings: a network that is slow to
+    learn from few photos, such as a transformer, is told where each photo belongs in place of whom it shows.
+    """
+
+    @in_float32
+    def forward(self, features, targets):
+        if features.shape != targets.shape:
+            raise ValueError(f"The student's features are {tuple(features.shape)} and what it should imitate "
+                             f"{tuple(targets.shape)}: name a teacher, and give the student an embedding of its size.")
+        cosine = F.cosine_similarity(features, targets)
+        return 1 - cosine.mean(), {"cosine": cosine.detach().mean(), "spread": spread(features)}
+
+
 class Mixture(nn.Module):
     """Weighted sum of losses on the same features, such as Mixture(1.0, TripletLoss(), 1.0, MarginHead(128, 28))."""
 

@@ -85,11 +85,11 @@ def curves(histories, panels, title=None):
 
 def lines(x, heights, xlabel, ylabel, title=None):
     """Named lines over one x axis; heights {name: (len(x),)}."""
-    figure, axis = plt.subplots(figsize=(6, 3.4))
+    figure, axis = plt.subplots(figsize=(8, 3.4))
     for name, values in heights.items():
         axis.plot(x, values, label=name)
     axis.set(xlabel=xlabel, ylabel=ylabel)
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))  # beside the lines, never on them
     return _done(figure, title)
 
 

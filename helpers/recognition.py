@@ -70,17 +70,19 @@ def recognition_data(settings):
                            roles_csv(photos, roles))
 
 
-def train_recogniser(name, loss, data, settings, encoder=None, **options):
+def train_recogniser(name, loss, data, settings, encoder=None, targets=None, **options):
     """Train an encoder on data.train with a loss; return (encoder, Run). The one recipe of notebooks 2 and 3.
 
-    options go to `fit`: epochs, lr, batches and the like.
+    targets: what to learn of each photo if not its person, such as a teacher's embeddings. options go to `fit`: epochs,
+    lr, batches and the like.
     """
     encoder = encoder or new_encoder(settings)
     recipe = dict(epochs=settings.epochs, batch_size=settings.batch_size, lr=1e-3, augment=Jitter(size=encoder.size),
                   seed=settings.seed)
     options["keep"] = {"roles.csv": data.roles} | options.get("keep", {})
     loss.to(settings.torch_device)
-    run = fit(encoder, loss, data.train, data.train_people, settings.run_dir / name, **recipe | options)
+    targets = data.train_people if targets is None else targets
+    run = fit(encoder, loss, data.train, targets, settings.run_dir / name, **recipe | options)
     return encoder, run
 
 

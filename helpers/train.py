@@ -17,8 +17,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from .batches import people_by_photos
-from .course import new_encoder, save_model
-from .encoders import LayerFreezer
+from .course import load_model, new_encoder, save_model
+from .encoders import Encoder, LayerFreezer, embed
 from .recognition import figures, recognition_data, shown, train_recogniser
 from .settings import Settings, load_settings
 
@@ -43,9 +43,12 @@ def main(config):
     torch.manual_seed(settings.seed)
     loss = instantiate(config.loss)
     batches = batches_of(config.photos_each, data.train_people, settings.batch_size)
+    targets = None
+    if config.teacher:
+        targets = torch.from_numpy(embed(load_model(Encoder, config.teacher, settings.torch_device), data.train))
     encoder, run = train_recogniser(
-        config.name, loss, data, settings, encoder, batches=batches, augment=instantiate(config.augment), hours=config.hours,
-        optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, schedule=config.schedule,
+        config.name, loss, data, settings, encoder, targets,
+        batches=batches, augment=instantiate(config.augment), hours=config.hours, optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, schedule=config.schedule,
         freezer=config.freeze and LayerFreezer(config.freeze), keep={"config.yaml": OmegaConf.to_yaml(config)})
     if processes.is_main_process:
         results = figures(encoder, data, loss)

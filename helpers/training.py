@@ -106,8 +106,7 @@ def _train(run, both, images, targets, plan):
         if plan.best is not None and plan.best not in row:
             raise ValueError(f"The best model by '{plan.best}' was asked for, but an epoch gives only {', '.join(row)}.")
         run.history.append(row)
-        bar.set_postfix({k: f"{row[k]:.3g}" for k in ("loss", "over_floor", "peak", "nme", "accuracy", "photos_per_second")
-                         if k in row})
+        bar.set_postfix({k: f"{row[k]:.3g}" for k in SHOWN if k in row})
         if main:
             run.checkpoint(both, optimiser, scheduler, plan.best)
             for key, number in row.items():
@@ -164,6 +163,9 @@ class _Step(nn.Module):
 
     def forward(self, images, targets):
         return self.both["loss"](self.both["model"](images), targets)
+
+
+SHOWN = ("loss", "over_floor", "peak", "nme", "accuracy", "nearest", "cosine", "photos_per_second")  # beside the bar
 
 
 def best_precision(device):

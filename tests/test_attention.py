@@ -4,7 +4,15 @@ import pytest
 import timm
 import torch
 
-from helpers.attention import REGIONS, attention_mask, class_token_attention, hidden_removed, patches_to_pixels, region, visible_patches
+from helpers.attention import (
+    REGIONS,
+    attention_mask,
+    class_token_attention,
+    hidden_removed,
+    patches_to_pixels,
+    region,
+    visible_patches,
+)
 from helpers.encoders import Encoder, embed, unfreeze_last
 
 GRID = 14

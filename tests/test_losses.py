@@ -5,7 +5,16 @@ import pytest
 import torch
 from pytorch_metric_learning import distances, losses, miners
 
-from helpers.losses import ContrastiveLoss, CrossEntropy, MarginHead, Mixture, TripletLoss, mine_triplets, pairwise_distances
+from helpers.losses import (
+    ContrastiveLoss,
+    CrossEntropy,
+    Imitation,
+    MarginHead,
+    Mixture,
+    TripletLoss,
+    mine_triplets,
+    pairwise_distances,
+)
 
 
 def batch(seed=0, n=24, dim=16, people=6):
@@ -163,6 +172,14 @@ def test_a_mixture_is_the_weighted_sum():
     triplet, head = TripletLoss(0.3, "hard"), MarginHead(16, 6)
     expected = 2 * triplet(features, labels)[0] + 0.5 * head(features, labels)[0]
     assert torch.allclose(Mixture(2.0, triplet, 0.5, head)(features, labels)[0], expected)
+
+
+def test_imitation_counts_directions_alone_and_wants_a_teacher():
+    features, labels = batch()
+    for sign, value in ((3, 0), (-1, 2)):
+        assert Imitation()(features, sign * features.detach())[0].item() == pytest.approx(value, abs=1e-6)
+    with pytest.raises(ValueError, match="name a teacher"):
+        Imitation()(features, labels)
 
 
 def test_unknown_names_are_refused():

@@ -27,10 +27,11 @@ def test_every_loss_of_the_configuration_learns_from_a_batch(name):
     with initialize_config_module("helpers.config", version_base="1.3"):
         config = compose("train", [f"loss={name}", "classes=4", "embedding=16"])
     features = torch.randn(8, 16, requires_grad=True)
-    value, health = instantiate(config.loss)(features, torch.arange(4).repeat_interleave(2))
+    goal = torch.randn(8, 16) if name == "imitation" else torch.arange(4).repeat_interleave(2)
+    value, health = instantiate(config.loss)(features, goal)
     value.backward()
     assert features.grad.abs().sum() > 0 and "spread" in health
-    assert (config.photos_each == 4) == ("triplet" in name)
+    assert (config.photos_each == 4) == ("triplet" in name or name == "contrastive")
 
 
 @pytest.mark.parametrize("name", choices("augment"))
@@ -67,6 +68,8 @@ def test_one_command_trains_several_losses_and_leaves_whole_runs(tmp_path):
         assert encoder(torch.zeros(1, 3, 112, 112)).shape == (1, 16) and 0 <= run.results["tpr"] <= 1
     again = command(tmp_path, "loss=arcface", TINY, "freeze=[2,0]")
     assert "2 epochs" in again and len(saved_runs(next((tmp_path / "runs").iterdir()))) == 2
+    taught = command(tmp_path, "loss=imitation", f"teacher={runs[0].folder / 'encoder.safetensors'}", TINY)
+    assert "imitation" in taught and "map@r" in taught
 
 
 def test_the_command_under_accelerate_launch_trains_in_two_processes(tmp_path):
