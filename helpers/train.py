@@ -48,7 +48,8 @@ def main(config):
         targets = torch.from_numpy(embed(load_model(Encoder, config.teacher, settings.torch_device), data.train))
     encoder, run = train_recogniser(
         config.name, loss, data, settings, encoder, targets,
-        batches=batches, augment=instantiate(config.augment), hours=config.hours, optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, schedule=config.schedule,
+        batches=batches, augment=instantiate(config.augment), hours=config.hours,
+        optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, schedule=config.schedule,
         freezer=config.freeze and LayerFreezer(config.freeze), keep={"config.yaml": OmegaConf.to_yaml(config)})
     if processes.is_main_process:
         results = figures(encoder, data, loss)
