@@ -27,10 +27,12 @@ def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m benchmarks masking", description=__doc__)
     parser.add_argument("--people", required=True, help="a folder with a folder of photos for each person")
     parser.add_argument("--roles", default="", help="a CSV file,person,role: only its query photos are taken")
-    parser.add_argument("--encoder", required=True, help="a vision transformer that this course saved")
+    parser.add_argument("--encoder", default=course.SHIPPED_VIT, help="a vision transformer; default: %(default)s")
     options = parser.parse_args(arguments)
     settings = replace(load_settings({}), dataset=options.people, roles=options.roles)
     encoder = course.load_model(Encoder, options.encoder, settings.torch_device)
+    if not hasattr(encoder.net, "patch_embed"):
+        parser.error(f"{options.encoder} is no vision transformer, so there is nothing to mask")
     data = strangers(settings)
     result = measure(encoder, data.query, data.query_people)
     print(f"{len(data.query)} photos of {len(np.unique(data.query_people))} people")

@@ -16,6 +16,7 @@ from .roles import split
 
 MODELS = Path(__file__).parents[1] / "models"
 SHIPPED_HOURGLASS, SHIPPED_RECOGNISER = MODELS / "hourglass.safetensors", MODELS / "recogniser.safetensors"
+SHIPPED_VIT = MODELS / "vit.safetensors"
 
 
 def save_model(model, path, **notes):

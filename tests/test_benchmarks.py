@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import losses, recognition, training_speed
+from benchmarks import gallery, losses, masking, recognition, training_speed
 from benchmarks.__main__ import benchmark
 from helpers.course import save_model
 from helpers.encoders import Encoder
@@ -51,6 +51,31 @@ def test_training_speed_is_a_ratio(tmp_path, monkeypatch, capsys):
     training_speed.main(["--faces", "64", "--size", "32", "--batch-size", "32", "--rounds", "1"])
     result = last_line(capsys)
     assert result["of_bare"] > 0 and result["over_imagefolder"] > 0
+
+
+def test_masking_asks_under_four_masks_and_two_covers(folder, capsys):
+    torch.manual_seed(0)
+    save_model(Encoder("vit_tiny_patch16_224", 16, 112, img_size=112, patch_size=28, depth=2, embed_dim=32, num_heads=2).eval(),
+               "vit.safetensors")
+    masking.main(["--people", str(folder), "--encoder", "vit.safetensors"])
+    result = last_line(capsys)
+    assert result["chance"] == pytest.approx(2 / 12, abs=1e-3) and result["removed_over_masked"] > 0
+    for name in ("all", "head", "face", "corner", "cover_lower", "cover_upper"):
+        assert 0 <= result[name]["p@10"] <= 0.2 and 0 <= result[name]["p@5"] <= 0.4  # two photos of each are enrolled
+    save_model(Encoder("resnet10_small", 16, 32).eval(), "cnn.safetensors")
+    with pytest.raises(SystemExit):
+        masking.main(["--people", str(folder), "--encoder", "cnn.safetensors"])
+    assert "no vision transformer" in capsys.readouterr().err
+
+
+def test_simulated_galleries_are_as_alike_as_asked_and_exact_search_is_exact(monkeypatch, capsys):
+    photos, queries = gallery.simulate(2000, 20, 0.6, 64)
+    same = (photos.reshape(200, 10, 64) @ photos.reshape(200, 10, 64).swapaxes(1, 2))[:, ~torch.eye(10, dtype=bool).numpy()]
+    assert same.mean() == pytest.approx(0.6, abs=0.02) and queries.shape == (20, 64)
+    monkeypatch.setattr(gallery, "likeness", lambda: (0.6, 32))
+    gallery.main(["--sizes", "2000", "--queries", "20"])
+    result = last_line(capsys)["2000"]
+    assert result["flat"]["recall@1"] == result["scikit-learn"]["recall@1"] == 1 and result["hnsw"]["recall@1"] > 0.9
 
 
 def test_a_benchmark_that_does_not_exist_is_a_sentence():
