@@ -90,6 +90,11 @@ class Gallery:
             similarity[short], rows[short] = new_index("flat", self.embeddings).search(queries[short], k)
         return similarity, rows
 
+    def identify(self, embeddings, threshold):
+        """Whose face is it? Names (M,), "unknown" where no photo is more similar than the threshold, and cosines (M,)."""
+        similarity, rows = (column[:, 0] for column in self.search(embeddings, 1))
+        return np.where(similarity > threshold, self.people_of(rows).astype(object), "unknown"), similarity
+
     def people_of(self, rows):
         """The people of row numbers, in the same shape."""
         return np.asarray(self.people)[rows]

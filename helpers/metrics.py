@@ -170,3 +170,25 @@ def knn_correct(train, train_people, test, test_people, k=5):
     """For each test photo (N,): do its k nearest training photos vote for the right person? 1 or 0."""
     voters = KNeighborsClassifier(min(k, len(train)), metric="cosine", weights="distance").fit(train, train_people)
     return (voters.predict(test) == np.asarray(test_people)).astype(float)
+
+
+def open_set(gallery, gallery_people, probes, probe_people, impostors, far=0.01):
+    """Who is this, if anybody we know? The detection and identification rate (DIR) at a false alarm rate (FAR).
+
+    A photo's score is its highest similarity to any gallery photo. The threshold is the lowest that lets at most a share
+    far of the impostors (M, D), people who are not in the gallery, pass; a probe (N, D) counts if it is above the
+    threshold and its most similar photo shows the right person (Phillips et al. 2011). Returns right (N,), 1 or 0, and
+    the threshold; the mean of right is the DIR.
+    """
+    if len(impostors) * far < 1:
+        raise ValueError(f"A FAR of {far:g} can't be measured with {len(impostors)} photos of impostors: "
+                         f"{int(np.ceil(1 / far))} or more are needed.")
+    alarms = np.sort(_best(impostors, gallery)[0])[::-1]
+    threshold = float(alarms[_allowed(far, len(alarms))])
+    score, row = _best(probes, gallery)
+    return ((score > threshold) & (np.asarray(gallery_people)[row] == np.asarray(probe_people))).astype(float), threshold
+
+
+def _best(embeddings, gallery):
+    parts = [part @ np.asarray(gallery).T for part in np.array_split(embeddings, max(1, len(embeddings) // 1024))]
+    return np.concatenate([part.max(1) for part in parts]), np.concatenate([part.argmax(1) for part in parts])

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from .alignment import align_faces
 from .detection import detect
@@ -38,6 +39,9 @@ def largest_faces(found, names):
     return [faces[0] for faces in found if faces]
 
 
+SMALLEST, WORST_POINTS, BLURRED = 40, 8.0, 0.012  # pixels of the photo; pixels of the straight face; see `sharpness`
+
+
 @dataclass
 class Face:
     """One face of one photo: which photo (its number), box (4,) and points (5, 2) in pixels of the photo, the
@@ -50,6 +54,25 @@ class Face:
     residual: float
     face: torch.Tensor
     embedding: np.ndarray
+
+    def hints(self):
+        """What speaks against trusting this face, as sentences; none for a good one."""
+        side, blur = int((self.box[2:] - self.box[:2]).min()), sharpness(self.face)
+        return [sentence for bad, sentence in (
+            (side < SMALLEST, f"small: {side} pixels wide, {SMALLEST} or more are better"),
+            (blur < BLURRED, f"blurred: sharpness {blur:.3f}, of good photos it is above {BLURRED}"),
+            (self.residual > WORST_POINTS, f"the points fit badly: off by {self.residual:.1f} pixels of the straight face"),
+        ) if bad]
+
+
+def sharpness(face):
+    """How much of a straight face (3, 112, 112) is fine detail: the variance of its Laplacian over that of its grey.
+
+    Of photos of LFW, CelebA and ORL one in a hundred is below 0.026; blurred by 1.5 pixels, half of them below 0.012.
+    """
+    grey = face.float().mean(0)[None, None, 24:104, 20:92]  # the face itself, without the border
+    laplacian = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
+    return float(F.conv2d(grey, laplacian).var() / grey.var().clamp(min=1))
 
 
 class FacePipeline:

@@ -120,6 +120,13 @@ def test_precision_on_a_case_one_can_see():
         gallery.precision_at(2, queries, [1, 3])
 
 
+def test_below_the_threshold_nobody_is_named():
+    gallery = Gallery(2)
+    gallery.add([[1, 0], [0, 1]], ["Ада", "Bob"])
+    names, similarity = gallery.identify(np.array([[0.8, 0.6], [-1, 0]], np.float32), 0.7)
+    assert names.tolist() == ["Ада", "unknown"] and np.allclose(similarity, [0.8, 0], atol=1e-6)
+
+
 def test_what_does_not_fit_is_refused(tmp_path, unit_embeddings):
     embeddings, people = unit_embeddings
     gallery = Gallery(16)

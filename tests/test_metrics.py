@@ -130,3 +130,22 @@ def test_one_person_alone_has_no_identification_rate(people):
         metrics.identification_rate(*metrics.pairs(embeddings, people), 0.1)
     with pytest.raises(ValueError, match="two people or more"):
         metrics.identification(embeddings, people)
+
+
+def test_the_open_set_rate_agrees_with_a_count_by_hand():
+    draw = np.random.default_rng(0)
+
+    def photos(centres, each):
+        values = np.repeat(centres, each, axis=0) + 1.2 * draw.normal(size=(len(centres) * each, 12))
+        return values / np.linalg.norm(values, axis=1, keepdims=True), np.repeat(np.arange(len(centres)), each)
+
+    known, strangers = draw.normal(size=(20, 12)), draw.normal(size=(30, 12))
+    (gallery, names), (probes, people), (impostors, _) = photos(known, 3), photos(known, 4), photos(strangers, 10)
+    for far in (0.01, 0.05, 0.3):
+        right, threshold = metrics.open_set(gallery, names, probes, people, impostors, far)
+        alarms = [max(photo @ other for other in gallery) > threshold for photo in impostors]
+        assert sum(alarms) == int(far * 300)
+        expected = [max((photo @ other, name) for other, name in zip(gallery, names)) for photo in probes]
+        assert right.tolist() == [float(s > threshold and name == person) for (s, name), person in zip(expected, people)]
+    with pytest.raises(ValueError, match="1000 or more"):
+        metrics.open_set(gallery, names, probes, people, impostors, 0.001)

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import torch
+from kornia.filters import gaussian_blur2d
 from PIL import Image
 from skimage.data import astronaut
 
@@ -73,3 +74,15 @@ def test_photos_without_faces_are_named(pipeline, some_orl, capsys):
     assert "wall" in capsys.readouterr().out
     with pytest.raises(ValueError, match="No photo shows a face"):
         largest_faces([[], []], ["wall", "floor"])
+
+
+def test_hints_name_what_is_wrong_with_a_face(pipeline, some_orl, colour):
+    [[good]] = pipeline([colour])
+    assert good.hints() == []
+    small = torch.nn.functional.interpolate(colour[None].float(), scale_factor=0.4, mode="bilinear", antialias=True)[0].byte()
+    [[face]] = pipeline([small])
+    assert any("small" in hint for hint in face.hints())
+    good.face = gaussian_blur2d(good.face[None].float(), (13, 13), (2, 2))[0].byte()
+    assert [hint.split(":")[0] for hint in good.hints()] == ["blurred"]
+    good.residual = 11.0
+    assert "fit badly" in good.hints()[1]

@@ -1,0 +1,65 @@
+"""Thresholds let through what they say, and probabilities mean what they say, on people who did not set them."""
+import numpy as np
+import pytest
+
+from helpers import metrics
+from helpers.verification import Verifier, clusters, measure
+
+
+def crowd(people, seed, photos=6, dim=24):
+    draw = np.random.default_rng(seed)
+    number = np.repeat(np.arange(people), photos)
+    values = draw.normal(size=(people, dim))[number] + 0.9 * draw.normal(size=(people * photos, dim))
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32), number
+
+
+def test_thresholds_hold_for_other_strangers():
+    verifier = measure(*crowd(150, 0))
+    similarity, same = metrics.pairs(*crowd(150, 1))
+    for fpr in (0.001, 0.01, 0.037, 0.1):
+        assert (similarity[~same] > verifier.threshold(fpr)).mean() == pytest.approx(fpr, rel=0.2)
+    exact = metrics.identification_rate(*metrics.pairs(*crowd(150, 0)), 0.01)[1]
+    assert verifier.threshold(0.01) == pytest.approx(float(exact), abs=0.003)
+
+
+def test_of_pairs_given_a_probability_that_share_is_right():
+    embeddings, people = crowd(150, 0)
+    verifier = measure(embeddings, people)
+    similarity, same = metrics.pairs(*crowd(150, 1))
+    weight = np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())  # as if both were equally likely beforehand
+    said = verifier.probability(similarity)
+    for low, high in ((0.05, 0.3), (0.3, 0.7), (0.7, 0.95)):
+        inside = (said > low) & (said < high)
+        share = weight[inside & same].sum() / weight[inside].sum()
+        assert share == pytest.approx(np.average(said[inside], weights=weight[inside]), abs=0.08)  # two numbers make the curve
+
+
+def test_distractors_count_as_different_people():
+    embeddings, people = crowd(60, 0)
+    other, names = crowd(200, 2)
+    assert measure(embeddings, people, other, names).people == 260
+    far = measure(embeddings, people, -embeddings, people + 60)
+    assert far.threshold(0.1) < measure(embeddings, people).threshold(0.1)
+
+
+def test_a_verifier_survives_as_text_and_says_what_it_cannot_say():
+    verifier = measure(*crowd(30, 0))
+    again = Verifier.from_text(verifier.to_text())
+    assert again == verifier
+    with pytest.raises(ValueError, match="was not measured"):
+        verifier.threshold(1e-4)
+    with pytest.raises(ValueError, match="too few"):
+        measure(*crowd(2, 0, photos=2))
+
+
+def test_clusters_find_people_without_names():
+    embeddings, people = crowd(8, 3)
+    similarity = embeddings @ embeddings.T
+    threshold = measure(*crowd(150, 0)).threshold(0.01)
+    found = clusters(similarity, threshold)
+    assert (np.bincount(found)[:-1] >= np.bincount(found)[1:]).all(), "the largest group is number 0"
+    together = found[:, None] == found
+    same = people[:, None] == people
+    assert together[same].mean() > 0.8 and together[~same].mean() < 0.02
+    assert clusters(np.ones((1, 1)), 0.5).tolist() == [0] and clusters(np.eye(3), 0.5).tolist() == [0, 1, 2]
+    assert set(clusters(np.ones((4, 4)), 0.5)) == {0}
