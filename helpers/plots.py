@@ -161,35 +161,34 @@ def neighbours(queries, found, right, titles=None, title=None, side=1.3):
     return _done(figure, title)
 
 
-def similarity_matrix(similarity, faces, names, title=None, threshold=None):
-    """A square of similarities (N, N) with the faces along both sides; cells above the threshold are framed."""
+def similarity_matrix(similarity, faces, names, title=None, threshold=None, groups=None):
+    """A square of similarities (N, N) with the faces along both sides; cells above the threshold have a red frame.
+
+    groups: a label for each photo; neighbours of one label share a white frame.
+    """
     n = len(names)
-    if n > 30:  # too many to draw each face
-        figure, axis = plt.subplots(figsize=(9, 8))
-        figure.colorbar(axis.imshow(similarity, cmap="viridis", vmin=0, vmax=1), label="cosine similarity")
-        axis.grid(False)
-        return _done(figure, title)
-    width, height = 0.6 * (n + 1) + 0.8, 0.6 * (n + 1) + 0.5
-    figure, axes = plt.subplots(n + 1, n + 1, figsize=(width, height), gridspec_kw={
-        "wspace": 0.04, "hspace": 0.04, "left": 0.8 / width, "right": 0.99, "bottom": 0.01, "top": 1 - 0.45 / height})
-    axes[0, 0].axis("off")
-    colours = plt.get_cmap("viridis")
-    for i in range(n):
-        _picture(axes[0, i + 1], faces[i])
-        _picture(axes[i + 1, 0], faces[i])
-        axes[i + 1, 0].set_ylabel(names[i], rotation=0, ha="right", va="center", fontsize=8)
-        for j in range(n):
-            axis, value = axes[i + 1, j + 1], similarity[i, j]
-            axis.set(xticks=[], yticks=[], facecolor=colours(np.clip(value, 0, 1)))
-            axis.grid(False)
-            above = threshold is not None and value > threshold
-            for spine in axis.spines.values():
-                spine.set(visible=above, color=RED, linewidth=2.5)
-            axis.text(0.5, 0.5, f"{value:.2f}", transform=axis.transAxes, ha="center", va="center", fontsize=7,
-                      color="black" if value > 0.6 else "white")
-    figure.suptitle(title, fontsize=12)
-    plt.close(figure)
-    return figure
+    cell = float(np.clip(12 / n, 0.16, 0.62))  # inches; a hundred photos still fit a page
+    figure, axis = plt.subplots(figsize=(cell * (n + 1) + 2.2, cell * (n + 1) + 0.6))
+    image = axis.imshow(similarity, cmap="viridis", vmin=0, vmax=1)
+    for i, face in enumerate(faces):
+        picture = torch.as_tensor(face).permute(1, 2, 0).cpu().numpy()
+        axis.imshow(picture, extent=(-1.6, -0.6, i + 0.5, i - 0.5))
+        axis.imshow(picture, extent=(i - 0.5, i + 0.5, -0.6, -1.6))
+    starts = [i for i in range(n) if groups is not None and (i == 0 or groups[i] != groups[i - 1])]
+    for start, end in zip(starts, starts[1:] + [n]):
+        axis.add_patch(plt.Rectangle((start - 0.5, start - 0.5), end - start, end - start, fill=False, color="white", linewidth=3))
+    for i, j in np.ndindex(n, n) if n <= 40 else ():
+        value = similarity[i, j]
+        if threshold is not None and value > threshold:
+            axis.add_patch(plt.Rectangle((j - 0.44, i - 0.44), 0.88, 0.88, fill=False, color=RED, linewidth=20 / max(n, 10)))
+        if n <= 20:
+            axis.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color="black" if value > 0.6 else "white")
+    axis.set(xlim=(-1.7, n - 0.5), ylim=(n - 0.5, -1.7), xticks=[], yticks=range(n))
+    axis.set_yticklabels(names, fontsize=float(np.clip(40 * cell, 4, 8)))
+    axis.grid(False)
+    axis.spines[:].set_visible(False)
+    figure.colorbar(image, label="cosine similarity", fraction=0.04, pad=0.02)
+    return _done(figure, title)
 
 
 def over_faces(faces, maps, titles=None, title=None, columns=8, cmap="inferno", alpha=0.55):

@@ -1,0 +1,60 @@
+"""A map of embeddings in one HTML file: faces that the encoder finds alike lie together, and show themselves on hover."""
+import base64
+import html
+import io
+import json
+
+import numpy as np
+import plotly.graph_objects as go
+from PIL import Image
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+from .files import write_text
+
+# shows the picture of the point under the pointer; the pictures are handed over as data, never as markup
+ON_HOVER = """
+const faces = %s, plot = document.getElementById("{plot_id}"), card = document.createElement("img");
+card.style = "position:fixed;width:112px;border:2px solid #333;display:none;pointer-events:none;z-index:9";
+document.body.appendChild(card);
+plot.on("plotly_hover", event => {
+  const place = event.event;
+  card.src = faces[event.points[0].customdata[0]];
+  card.style.left = place.clientX + 14 + "px"; card.style.top = place.clientY + 14 + "px"; card.style.display = "block";
+});
+plot.on("plotly_unhover", () => card.style.display = "none");
+"""
+
+
+def positions(embeddings, seed=0):
+    """Places on the plane (N, 2): t-SNE on cosines, or, of fewer than ten photos, the first two principal components."""
+    if len(embeddings) < 10:
+        flat = PCA(min(2, *np.shape(embeddings))).fit_transform(embeddings)
+        return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
+    near = min(30, (len(embeddings) - 1) / 3)
+    return TSNE(perplexity=near, metric="cosine", init="random", random_state=seed).fit_transform(embeddings)
+
+
+def embedding_map(embeddings, faces, people, names, path=None, title="Who looks alike to the encoder"):
+    """A Plotly figure of embeddings (N, D), coloured by people (N,), labelled by names (N,); path: also as one HTML file.
+
+    faces: straight faces uint8 (N, 3, H, W), shown in the file when the pointer comes near. It needs no connection.
+    """
+    places, people = positions(np.asarray(embeddings)), np.asarray(people).astype(str)
+    figure = go.Figure()
+    for person in dict.fromkeys(people):
+        rows = np.flatnonzero(people == person)
+        figure.add_scatter(x=places[rows, 0], y=places[rows, 1], customdata=rows[:, None], name=html.escape(person), mode="markers",
+                           marker={"size": 9}, text=[html.escape(str(names[i])) for i in rows], hovertemplate="%{text}<extra></extra>")
+    figure.update_layout(template="simple_white", height=700, title=html.escape(title), xaxis={"visible": False},
+                         yaxis={"visible": False, "scaleanchor": "x"}, showlegend=len(figure.data) <= 30)
+    if path is not None:
+        pictures = json.dumps([_data_address(face) for face in faces])
+        write_text(path, figure.to_html(include_plotlyjs=True, post_script=ON_HOVER % pictures))
+    return figure
+
+
+def _data_address(face):
+    file = io.BytesIO()
+    Image.fromarray(np.asarray(face).transpose(1, 2, 0)).resize((80, 80)).save(file, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
