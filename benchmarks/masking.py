@@ -16,10 +16,9 @@ from helpers.attention import REGIONS, attention_mask, hidden_removed, region, v
 from helpers.augment import MaskAugmentation
 from helpers.encoders import Encoder, embed
 from helpers.gallery import Gallery
+from helpers.recognition import strangers
 from helpers.roles import split_photos
 from helpers.settings import load_settings
-
-from .recognition import strangers
 
 
 def main(arguments):

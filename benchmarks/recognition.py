@@ -6,17 +6,12 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
 from helpers import course
-from helpers.aligned_set import FaceArray
 from helpers.encoders import Encoder
-from helpers.faces import load_faces
-from helpers.landmarks import StackedHourglass
-from helpers.recognition import straight_faces, strangers_figures
-from helpers.roles import listed_roles
+from helpers.recognition import strangers, strangers_figures
 from helpers.settings import load_settings
 
 FPRS = (1e-4, 1e-3, 1e-2, 5e-2, 1e-1)
@@ -43,20 +38,6 @@ def main(arguments):
     print_figures(result)
     print(json.dumps({**{key: round(result[key], 4) for key in ("recall@1", "r_precision", "map@r")},
                       "tpr_at_fpr": {f"{fpr:g}": round(tpr, 4) for fpr, tpr in zip(FPRS, result["tpr"])}}))
-
-
-def strangers(settings):
-    """The straight faces of everybody in a folder, or of a list's query and distractor people."""
-    faces = load_faces(settings.dataset, settings.data_dir)
-    model = course.load_model(StackedHourglass, course.SHIPPED_HOURGLASS, settings.torch_device)
-    roles = listed_roles(faces, settings.roles) if settings.roles else np.full(len(faces), "query")
-    folder = Path(settings.data_dir) / "aligned" / f"{settings.dataset_name}_listed"
-    asked = np.isin(roles, ("query", "distractor"))
-    aligned, role, images = straight_faces(faces.subset(asked), roles[asked], model, folder, settings.torch_device)
-    query = role == "query"
-    return SimpleNamespace(query=FaceArray(images.array, images.rows[query]), query_people=aligned.people[query],
-                           distractors=FaceArray(images.array, images.rows[~query]), distractor_people=aligned.people[~query],
-                           skipped=int(asked.sum()) - len(aligned))
 
 
 def print_figures(result):

@@ -13,6 +13,7 @@ from .files import write_atomically
 from .landmarks import StackedHourglass
 from .photos import picture_files
 from .roles import split
+from .verification import Verifier
 
 MODELS = Path(__file__).parents[1] / "models"
 SHIPPED_HOURGLASS, SHIPPED_RECOGNISER = MODELS / "hourglass.safetensors", MODELS / "recogniser.safetensors"
@@ -37,6 +38,24 @@ def load_model(kind, path, device="cpu"):
         raise ValueError(f"{path} is no {kind.__name__} that this course saved, or it is missing or cut short "
                          f"({type(error).__name__}); make it anew, or fetch the repository anew if it ships.") from None
     return model.to(device).eval()
+
+
+def keep_note(path, **notes):
+    """Add notes to a model that is saved already, such as the thresholds that were measured for it."""
+    with safe_open(path, "pt") as file:
+        labels = file.metadata() | {key: str(note) for key, note in notes.items()}
+    weights = load_file(path)
+    write_atomically(path, lambda part: save_file(weights, part, metadata=labels))
+
+
+def load_verifier(path):
+    """The thresholds and probabilities that were measured for an encoder and saved with it."""
+    with safe_open(path, "pt") as file:
+        text = file.metadata().get("verifier")
+    if text is None:
+        raise ValueError(f"{path} has no thresholds with it: measure some on people it was not trained on, with "
+                         f"python -m helpers evaluate PEOPLE --encoder {path} --keep.")
+    return Verifier.from_text(text)
 
 
 def own_hourglass_path(settings):

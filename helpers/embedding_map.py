@@ -44,8 +44,9 @@ def embedding_map(embeddings, faces, people, names, path=None, title="Who looks 
     figure = go.Figure()
     for person in dict.fromkeys(people):
         rows = np.flatnonzero(people == person)
-        figure.add_scatter(x=places[rows, 0], y=places[rows, 1], customdata=rows[:, None], name=html.escape(person), mode="markers",
-                           marker={"size": 9}, text=[html.escape(str(names[i])) for i in rows], hovertemplate="%{text}<extra></extra>")
+        figure.add_scatter(x=places[rows, 0], y=places[rows, 1], mode="markers", marker={"size": 9}, name=html.escape(person),
+                           customdata=rows[:, None], text=[html.escape(str(names[i])) for i in rows],
+                           hovertemplate="%{text}<extra></extra>")
     figure.update_layout(template="simple_white", height=700, title=html.escape(title), xaxis={"visible": False},
                          yaxis={"visible": False, "scaleanchor": "x"}, showlegend=len(figure.data) <= 30)
     if path is not None:

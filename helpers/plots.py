@@ -176,11 +176,11 @@ def similarity_matrix(similarity, faces, names, title=None, threshold=None, grou
         axis.imshow(picture, extent=(i - 0.5, i + 0.5, -0.6, -1.6))
     starts = [i for i in range(n) if groups is not None and (i == 0 or groups[i] != groups[i - 1])]
     for start, end in zip(starts, starts[1:] + [n]):
-        axis.add_patch(plt.Rectangle((start - 0.5, start - 0.5), end - start, end - start, fill=False, color="white", linewidth=3))
+        axis.add_patch(plt.Rectangle((start - 0.5,) * 2, end - start, end - start, fill=False, color="white", linewidth=3))
     for i, j in np.ndindex(n, n) if n <= 40 else ():
         value = similarity[i, j]
         if threshold is not None and value > threshold:
-            axis.add_patch(plt.Rectangle((j - 0.44, i - 0.44), 0.88, 0.88, fill=False, color=RED, linewidth=20 / max(n, 10)))
+            axis.add_patch(plt.Rectangle((j - 0.44, i - 0.44), 0.88, 0.88, fill=False, color=RED, linewidth=20 / max(10, n)))
         if n <= 20:
             axis.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color="black" if value > 0.6 else "white")
     axis.set(xlim=(-1.7, n - 0.5), ylim=(n - 0.5, -1.7), xticks=[], yticks=range(n))

@@ -1,5 +1,7 @@
 """Recognisers on their data: straight faces in their roles, the one recipe, and what an encoder is worth."""
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -8,11 +10,13 @@ from safetensors import safe_open
 from . import metrics
 from .aligned_set import FaceArray, build_aligned_set, read_images
 from .augment import Jitter
-from .course import aligned_folder, hourglass, load_model, maker_of, new_encoder, recogniser_path
+from .course import SHIPPED_HOURGLASS, aligned_folder, hourglass, load_model, maker_of, new_encoder, recogniser_path
 from .encoders import Encoder, embed
+from .faces import load_faces
+from .landmarks import StackedHourglass
 from .losses import MarginHead
 from .progress import progress_bar
-from .roles import ROLES, assign_roles, roles_csv
+from .roles import ROLES, assign_roles, listed_roles, roles_csv
 from .training import fit
 
 FPR = 0.01  # the tolerated share of false matches at which the course compares
@@ -68,6 +72,24 @@ def recognition_data(settings):
                                  for people in (train_people, test_people))
     return RecognitionData(train, train_people, test, test_people, *query, dict(enumerate(aligned.names)), *distractors,
                            roles_csv(photos, roles))
+
+
+def strangers(settings):
+    """The straight faces of everybody in the dataset, or of a list's query and distractor people; nobody is trained on.
+
+    A namespace with query, query_people, query_names, distractors, distractor_people as in RecognitionData, and how many
+    photos were skipped. Always by the shipped hourglass.
+    """
+    faces = load_faces(settings.dataset, settings.data_dir)
+    model = load_model(StackedHourglass, SHIPPED_HOURGLASS, settings.torch_device)
+    roles = listed_roles(faces, settings.roles) if settings.roles else np.full(len(faces), "query")
+    folder = Path(settings.data_dir) / "aligned" / f"{settings.dataset_name}_listed"
+    asked = np.isin(roles, ("query", "distractor"))
+    aligned, role, images = straight_faces(faces.subset(asked), roles[asked], model, folder, settings.torch_device)
+    query = role == "query"
+    return SimpleNamespace(query=FaceArray(images.array, images.rows[query]), query_people=aligned.people[query],
+                           query_names=dict(enumerate(aligned.names)), skipped=int(asked.sum()) - len(aligned),
+                           distractors=FaceArray(images.array, images.rows[~query]), distractor_people=aligned.people[~query])
 
 
 def train_recogniser(name, loss, data, settings, encoder=None, targets=None, **options):

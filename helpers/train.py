@@ -21,6 +21,7 @@ from .course import load_model, new_encoder, save_model
 from .encoders import Encoder, LayerFreezer, embed
 from .recognition import figures, recognition_data, shown, train_recogniser
 from .settings import Settings, load_settings
+from .verification import measure
 
 
 @hydra.main(version_base="1.3", config_path="config", config_name="train")
@@ -54,8 +55,14 @@ def main(config):
     if processes.is_main_process:
         results = figures(encoder, data, loss)
         run.save_results(**results)
+        try:
+            notes = {"verifier": measure(embed(encoder, data.query), data.query_people, embed(encoder, data.distractors),
+                                         data.distractor_people).to_text()}
+        except ValueError as error:
+            notes = {}
+            print(f"No thresholds are kept with the encoder: {error}")
         save_model(encoder, run.folder / "encoder.safetensors", loss=run.settings["loss"], epochs=run.settings["epochs"],
-                   seed=settings.seed, dataset=settings.dataset_name, people=data.n_people, photos=len(data.train))
+                   seed=settings.seed, dataset=settings.dataset_name, people=data.n_people, photos=len(data.train), **notes)
         print(f"\n{run.folder}: {len(run.history)} epochs in {run.seconds / 60:.1f} minutes")
         for key in ("accuracy", "knn_accuracy", "tpr", "recall@1", "r_precision", "map@r"):
             if key in results:
