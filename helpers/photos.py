@@ -15,14 +15,18 @@ class PhotoError(ValueError):
     """A single photo that can't be used; the sentence says why. Callers skip the photo and go on."""
 
 
-def read_photo(path):
-    """Read one picture of any common kind, upright, as uint8 RGB (3, H, W); raise PhotoError if it is none."""
+def read_photo(path, name=None):
+    """Read one picture of any common kind, upright, as uint8 RGB (3, H, W); raise PhotoError if it is none.
+
+    path: of a file, or an open file, with a name for the error's sentence.
+    """
+    name = name or path
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own size warning: ours is the error below
             with Image.open(path) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
-                    raise PhotoError(f"{path}: {picture.width}x{picture.height} pixels is more than "
+                    raise PhotoError(f"{name}: {picture.width}x{picture.height} pixels is more than "
                                      f"{MAX_PIXELS // 1_000_000} million; make it smaller.")
                 picture = ImageOps.exif_transpose(picture)
                 if picture.mode.startswith("I") or picture.mode == "F":  # 16-bit and float: scale to 8 bits
@@ -33,7 +37,7 @@ def read_photo(path):
     except PhotoError:
         raise
     except Exception as error:  # Pillow raises many kinds, for truncated and hostile files
-        raise PhotoError(f"{path}: not a picture that can be read ({type(error).__name__}); "
+        raise PhotoError(f"{name}: not a picture that can be read ({type(error).__name__}); "
                          "save it again as JPEG or PNG, or take it out.") from None
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 

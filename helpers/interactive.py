@@ -1,0 +1,188 @@
+"""Cells to play with: upload photos, move the tolerated FPR, pick a face. Each has a plain function beside it."""
+import base64
+import html
+import io
+import sys
+import zipfile
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+from matplotlib import colormaps
+from PIL import Image, ImageDraw
+
+from . import plots
+from .photos import PHOTO_SUFFIXES, PhotoError, read_photo
+
+MAX_UPLOAD = 100_000_000  # bytes, unpacked; more belongs into a folder
+
+
+def read_uploads(files):
+    """Photos, names and sentences about what was skipped, of (name, bytes) pairs; a zip gives the pictures in it.
+
+    Nothing is written to disk, so no zip can write outside its folder.
+    """
+    photos, names, skipped = [], [], []
+    for name, data in _unpacked(files, skipped):
+        try:
+            photos.append(read_photo(io.BytesIO(data), name))
+            names.append(Path(name).stem)
+        except PhotoError as error:
+            skipped.append(str(error))
+    return photos, names, skipped
+
+
+def _unpacked(files, skipped):
+    total = 0
+    for name, data in files:
+        data = bytes(data)
+        if zipfile.is_zipfile(io.BytesIO(data)):
+            archive = zipfile.ZipFile(io.BytesIO(data))
+            members = [m for m in archive.infolist() if Path(m.filename).suffix.lower() in PHOTO_SUFFIXES]
+        else:
+            archive, members = None, [name]
+        for member in members:
+            total += member.file_size if archive else len(data)
+            if total > MAX_UPLOAD:
+                skipped.append(f"{name}: more than {MAX_UPLOAD // 1_000_000} MB in all; put the photos into a folder instead, "
+                               "and this and what follows was left out.")
+                return
+            try:
+                yield (member.filename, archive.read(member)) if archive else (name, data)
+            except Exception as error:  # encrypted, damaged, or a lie about its size
+                skipped.append(f"{member.filename} in {name} can't be unpacked ({type(error).__name__}).")
+
+
+def verdicts(faces, names, verifier, fpr):
+    """Every pair of faces as a row for plots.table: similarity, verdict at this FPR, probability."""
+    threshold, rows = verifier.threshold(fpr), []
+    for i, j in zip(*np.triu_indices(len(faces), 1)):
+        similarity = float(faces[i].embedding @ faces[j].embedding)
+        rows.append({"photo": names[i], "and": names[j], "similarity": similarity,
+                     "verdict": "the same person" if similarity > threshold else "different people",
+                     "probability": float(verifier.probability(similarity))})
+    return rows
+
+
+def matrix_picture(similarity, faces, threshold, cell=28):
+    """The similarity matrix as a picture, drawn in milliseconds: faces along both sides, red frames above the threshold."""
+    n = len(faces)
+    cell = max(8, min(cell, 1000 // (n + 1)))
+    colours = (colormaps["viridis"](np.clip(similarity, 0, 1))[..., :3] * 255).astype(np.uint8)
+    canvas = np.full(((n + 1) * cell, (n + 1) * cell, 3), 255, np.uint8)
+    canvas[cell:, cell:] = colours.repeat(cell, 0).repeat(cell, 1)
+    picture = Image.fromarray(canvas)
+    for i, face in enumerate(faces):
+        small = Image.fromarray(np.asarray(face.face).transpose(1, 2, 0)).resize((cell, cell))
+        picture.paste(small, (0, (i + 1) * cell))
+        picture.paste(small, ((i + 1) * cell, 0))
+    pen = ImageDraw.Draw(picture)
+    for i, j in zip(*np.nonzero(similarity > threshold)):
+        pen.rectangle([(j + 1) * cell, (i + 1) * cell, (j + 2) * cell - 1, (i + 2) * cell - 1], outline=(209, 52, 59), width=2)
+    return picture
+
+
+def compare_app(pipeline, verifier, faces=(), names=()):
+    """Upload photos, move the slider: how many pairs pass at this FPR, which, and the matrix. Starts with the given faces."""
+    upload = widgets.FileUpload(accept="image/*,.zip", multiple=True, description="your photos")
+    slider = _fpr_slider(verifier)
+    summary, table, matrix = widgets.HTML(), widgets.HTML(), widgets.Image(format="png")
+    shown = {"faces": list(faces), "names": list(names), "notes": []}
+
+    def draw(_=None):
+        found, labels = shown["faces"], shown["names"]
+        fpr = slider.value
+        threshold, rows = verifier.threshold(fpr), verdicts(found, labels, verifier, fpr)
+        passed = sum(row["verdict"] == "the same person" for row in rows)
+        summary.value = f"<b>{passed} of {len(rows)} pairs pass</b> at a threshold of {threshold:.2f}"
+        table.value = plots.table(sorted(rows, key=lambda row: -row["similarity"])[:20] + shown["notes"]).data
+        if found:
+            embeddings = np.stack([face.embedding for face in found])
+            matrix.value = _png(matrix_picture(embeddings @ embeddings.T, found, threshold))
+
+    def take(_):
+        photos, labels, skipped = read_uploads([(file["name"], file["content"]) for file in upload.value])
+        answers = pipeline(photos)
+        shown["faces"] = [answer[0] for answer in answers if answer]
+        shown["names"] = [label for label, answer in zip(labels, answers) if answer]
+        without = [f"{label}: no face was found" for label, answer in zip(labels, answers) if not answer]
+        hints = [f"{name}: {hint}" for name, face in zip(shown["names"], shown["faces"]) for hint in face.hints()]
+        shown["notes"] = [{"photo": sentence} for sentence in skipped + without + hints]
+        draw()
+
+    upload.observe(take, "value")
+    slider.observe(draw, "value")
+    draw()
+    return widgets.VBox([widgets.HBox([upload, slider]), summary, matrix, table])
+
+
+def picker_app(pipeline, photo, gallery, verifier):
+    """Every face of a group photo as a button; the one that is pressed is looked up in a gallery, at the slider's FPR."""
+    [faces] = pipeline([photo])
+    slider = _fpr_slider(verifier)
+    buttons = widgets.ToggleButtons(options=[(f"face {i + 1}", i) for i in range(len(faces))], description="who is")
+    picture, answer = widgets.Image(format="png"), widgets.HTML()
+
+    def draw(_=None):
+        if not faces:
+            answer.value = "No face was found in this photo."
+            return
+        face = faces[buttons.value or 0]
+        names, similarity = gallery.identify(face.embedding[None], verifier.threshold(slider.value))
+        framed = Image.fromarray(np.asarray(photo).transpose(1, 2, 0))
+        ImageDraw.Draw(framed).rectangle(face.box.tolist(), outline="lime", width=max(2, framed.width // 150))
+        framed.thumbnail((480, 480))
+        picture.value = _png(framed)
+        answer.value = f"<b>{html.escape(str(names[0]))}</b>, similarity {similarity[0]:.2f} " + "; ".join(face.hints())
+
+    for control in (slider, buttons):
+        control.observe(draw, "value")
+    draw()
+    return widgets.VBox([widgets.HBox([buttons, slider]), picture, answer])
+
+
+def _fpr_slider(verifier):
+    measured = [float(f"{fpr:.2g}") for fpr in np.geomspace(verifier.fprs[0] * 1.06, verifier.fprs[-1] * 0.94, 25)]
+    nearest = min(measured, key=lambda fpr: abs(np.log(fpr / 0.01)))
+    return widgets.SelectionSlider(options=measured, value=nearest, description="FPR", continuous_update=False)
+
+
+def webcam_photo():
+    """One photo of the webcam, uint8 (3, H, W): in Colab by the browser, elsewhere by OpenCV where it is installed."""
+    if "google.colab" in sys.modules:
+        from google.colab.output import eval_js
+        address = eval_js(COLAB_CAMERA)
+        return read_photo(io.BytesIO(base64.b64decode(address.partition(",")[2])), "webcam")
+    try:
+        import cv2
+    except ImportError:
+        raise RuntimeError("The webcam needs OpenCV here: pip install opencv-python-headless, or upload a photo.") from None
+    camera = cv2.VideoCapture(0)
+    good, picture = camera.read()
+    camera.release()
+    if not good:
+        raise RuntimeError("No webcam answers on this machine: is one connected, and may Python use it? Or upload a photo.")
+    return torch.from_numpy(picture[..., ::-1].copy()).permute(2, 0, 1)
+
+
+COLAB_CAMERA = """(async () => {
+  const video = document.createElement("video"), button = document.createElement("button");
+  button.textContent = "take the photo";
+  document.body.append(video, button);
+  video.srcObject = await navigator.mediaDevices.getUserMedia({video: true});
+  await video.play();
+  await new Promise(resolve => button.onclick = resolve);
+  const canvas = document.createElement("canvas");
+  canvas.width = video.videoWidth; canvas.height = video.videoHeight;
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  video.srcObject.getTracks().forEach(track => track.stop());
+  video.remove(); button.remove();
+  return canvas.toDataURL("image/jpeg", 0.9);
+})()"""
+
+
+def _png(picture):
+    file = io.BytesIO()
+    picture.save(file, "PNG", compress_level=1)
+    return file.getvalue()
