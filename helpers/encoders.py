@@ -21,7 +21,7 @@ class Encoder(nn.Module):
     outputs, or left out if dim is None.  size: side in pixels that faces are brought to first.
     weights: "none", "imagenet" (the model's own, fetched from its hub), or the path of an encoder of the same name
     that this course saved; of it, everything is taken whose shape fits.
-    face_stem: for ResNets, a first 3x3 convolution and no pooling after it, so that small faces are not thinned out.
+    face_stem: for ResNets, 3x3 convolutions first and no pooling after them, so that small faces are not thinned out.
     flat_head: for ResNets, no mean over the last map: on a straight face each of its places is always the same part of
     the face, and the embedding layer weighs them one by one (as in ArcFace's networks). It then fits this size alone.
     options go to the model itself.
@@ -91,9 +91,10 @@ def _new_net(name, dim, pretrained, options):
 
 def _shrink_stem(net, name):
     first = getattr(net, "conv1", None)
-    if not (isinstance(first, nn.Conv2d) and hasattr(net, "maxpool")):
-        raise ValueError(f"face_stem is for ResNets with one first convolution; '{name}' is built otherwise.")
-    net.conv1 = nn.Conv2d(3, first.out_channels, 3, stride=2, padding=1, bias=False)
+    if not (isinstance(first, (nn.Conv2d, nn.Sequential)) and hasattr(net, "maxpool")):
+        raise ValueError(f"face_stem is for ResNets, with a pooling after the first layers; '{name}' is built otherwise.")
+    if isinstance(first, nn.Conv2d):  # else it is three small ones already
+        net.conv1 = nn.Conv2d(3, first.out_channels, 3, stride=2, padding=1, bias=False)
     net.maxpool = nn.Identity()
 
 

@@ -23,10 +23,11 @@ def test_without_an_embedding_layer_the_features_come_out(random_faces):
     assert encoder.dim == 512 and embed(encoder, random_faces[0][:2]).shape == (2, 512)
 
 
-def test_the_small_stem_keeps_twice_the_detail():
+@pytest.mark.parametrize("name", ["resnet18", "resnet10_small"])
+def test_the_small_stem_keeps_twice_the_detail(name):
     seen = []
     for face_stem in (False, True):
-        encoder = Encoder("resnet18", 32, 64, face_stem=face_stem).eval()
+        encoder = Encoder(name, 32, 64, face_stem=face_stem).eval()
         encoder.net.layer1.register_forward_hook(lambda module, given, result: seen.append(result.shape[-1]))
         assert encoder(torch.zeros(1, 3, 112, 112)).shape == (1, 32)
     assert seen == [16, 32]
