@@ -212,6 +212,19 @@ def table(rows):
     return HTML(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
 
+def boxes_on(photo, faces, labels, right=None, title=None):
+    """A photo (3, H, W) with a frame and a label for each Face; right: green where True, red where False."""
+    height, width = photo.shape[1:]
+    figure, axis = plt.subplots(figsize=(8, 8 * height / width))
+    _picture(axis, photo)
+    for i, (face, label) in enumerate(zip(faces, labels)):
+        (x0, y0, x1, y1), colour = face.box, BLUE if right is None else GREEN if right[i] else RED
+        axis.add_patch(plt.Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color=colour, linewidth=2.5))
+        axis.text(x0, y0 - 3, label, color="white", fontsize=9, va="bottom",
+                  bbox={"facecolor": colour, "edgecolor": "none", "pad": 2})
+    return _done(figure, title)
+
+
 def stations(photo, face, title=None):
     """A photo with its box and points, the straight face, and the embedding as a strip of colour."""
     figure, axes = plt.subplots(1, 3, figsize=(11, 4.2))

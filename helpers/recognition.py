@@ -10,7 +10,8 @@ from safetensors import safe_open
 from . import metrics
 from .aligned_set import FaceArray, build_aligned_set, read_images
 from .augment import Jitter
-from .course import SHIPPED_HOURGLASS, aligned_folder, hourglass, load_model, maker_of, new_encoder, recogniser_path
+from .course import (SHIPPED_HOURGLASS, SHIPPED_RECOGNISER, aligned_folder, hourglass, load_model, load_verifier, maker_of,
+                     new_encoder, recogniser_path)
 from .encoders import Encoder, embed
 from .faces import load_faces
 from .landmarks import StackedHourglass
@@ -18,6 +19,7 @@ from .losses import MarginHead
 from .progress import progress_bar
 from .roles import ROLES, assign_roles, listed_roles, roles_csv
 from .training import fit
+from .verification import measure
 
 FPR = 0.01  # the tolerated share of false matches at which the course compares
 
@@ -194,6 +196,20 @@ def raw_pixels(faces):
 
 
 def recogniser(settings, data):
+    """The encoder that the settings name for notebook 5, and its Verifier: shipped, own (notebook 3's), or a file's.
+
+    The thresholds of the shipped one, and of a file's, were measured on strangers when it was trained; those of one's own are
+    measured here, on the first half of the people never trained on.
+    """
+    if settings.recogniser != "own":
+        path = SHIPPED_RECOGNISER if settings.recogniser == "shipped" else settings.recogniser
+        return load_model(Encoder, path, settings.torch_device), load_verifier(path)
+    encoder = own_recogniser(settings, data)
+    half = np.isin(data.query_people, np.array_split(np.unique(data.query_people), 2)[0])
+    return encoder, measure(embed(encoder, data.query[torch.from_numpy(half)]), data.query_people[half])
+
+
+def own_recogniser(settings, data):
     """Notebook 3's encoder; if it was not run, or on faces straightened otherwise, a small ArcFace encoder trained here."""
     path = recogniser_path(settings)
     if path.exists():

@@ -40,6 +40,8 @@ class Settings:
     epochs: int = 60
     study_epochs: int = 10  # how far each training of the side studies goes
     study_encoders: str = "resnet10_small mobilenetv3_small_100 mamba"
+    # notebook 5: whose embeddings it compares: shipped (models/), own (what notebook 3 trained), or a file
+    recogniser: str = "shipped"
     # notebook 4: the transformer, small with patches of 14 on 112 pixels, or as its name says with weights from the hub
     vit: str = "vit_tiny_patch16_224"
     vit_pretrained: bool = False
@@ -107,6 +109,9 @@ def load_settings(environment=os.environ):
     if settings.hourglass not in ("shipped", "own", "mtcnn") and not Path(settings.hourglass).is_file():
         raise ValueError(f"FACES_HOURGLASS is '{settings.hourglass}': choose shipped, own, mtcnn, or the path of a "
                          "hourglass that was trained.")
+    if settings.recogniser not in ("shipped", "own") and not Path(settings.recogniser).is_file():
+        raise ValueError(f"FACES_RECOGNISER is '{settings.recogniser}': choose shipped, own, or the path of an "
+                         "encoder.safetensors that was trained.")
     return settings
 
 

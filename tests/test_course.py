@@ -26,7 +26,7 @@ def small(tmp_path_factory):
 def test_a_notebook_run_alone_makes_a_small_version(small, capsys):
     data = recognition.recognition_data(small)
     assert (len(data.train), len(data.test), len(data.query)) == (32, 8, 20) and data.n_people == 4
-    encoder = recognition.recogniser(small, data)
+    encoder = recognition.own_recogniser(small, data)
     assert "No recogniser of notebook 3" in capsys.readouterr().out
     figures = recognition.figures(encoder, data)
     for key in ("tpr", "recall@1", "r_precision", "map@r", "knn_accuracy"):
@@ -39,10 +39,10 @@ def test_the_recogniser_is_used_only_for_the_faces_it_was_trained_on(small, caps
     data = recognition.recognition_data(small)
     encoder = course.new_encoder(small)
     course.save_model(encoder, course.recogniser_path(small), faces="another set")
-    recognition.recogniser(small, data)
+    recognition.own_recogniser(small, data)
     assert "a small one is trained" in capsys.readouterr().out
     course.save_model(encoder, course.recogniser_path(small), faces=course.aligned_folder(small).name)
-    recognition.recogniser(small, data)
+    recognition.own_recogniser(small, data)
     assert capsys.readouterr().out == ""
     course.recogniser_path(small).unlink()
 
