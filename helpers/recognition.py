@@ -10,8 +10,17 @@ from safetensors import safe_open
 from . import metrics
 from .aligned_set import FaceArray, build_aligned_set, read_images
 from .augment import Jitter
-from .course import (SHIPPED_HOURGLASS, SHIPPED_RECOGNISER, aligned_folder, hourglass, load_model, load_verifier, maker_of,
-                     new_encoder, recogniser_path)
+from .course import (
+    SHIPPED_HOURGLASS,
+    SHIPPED_RECOGNISER,
+    aligned_folder,
+    hourglass,
+    load_model,
+    load_verifier,
+    maker_of,
+    new_encoder,
+    recogniser_path,
+)
 from .encoders import Encoder, embed
 from .faces import load_faces
 from .landmarks import StackedHourglass
