@@ -5,10 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import gallery, losses, masking, recognition, training_speed
+from benchmarks import gallery, losses, masking, pipeline, recognition, training_speed
 from benchmarks.__main__ import benchmark
 from helpers.course import save_model
 from helpers.encoders import Encoder
+from helpers.verification import Verifier
 
 
 @pytest.fixture
@@ -66,6 +67,19 @@ def test_masking_asks_under_four_masks_and_two_covers(folder, capsys):
     with pytest.raises(SystemExit):
         masking.main(["--people", str(folder), "--encoder", "cnn.safetensors"])
     assert "no vision transformer" in capsys.readouterr().err
+
+
+def test_the_pipeline_is_measured_from_raw_photos(folder, capsys, monkeypatch):
+    monkeypatch.setenv("FACES_HOURGLASS", "mtcnn")
+    Image.new("RGB", (150, 150)).save(folder / "s1" / "wall.png")
+    (folder / "s2" / "broken.jpg").write_text("no picture")
+    torch.manual_seed(0)
+    verifier = Verifier([1e-3, 0.1], [0.9, 0.5], 10.0, -5.0, 50, 100_000)
+    save_model(Encoder("resnet10_small", 16, 32).eval(), "mine.safetensors", verifier=verifier.to_text())
+    pipeline.main(["--people", str(folder), "--encoder", "mine.safetensors"])
+    result = last_line(capsys)
+    assert result["found"] == pytest.approx(24 / 25) and list(result["tpr_at_fpr"]) == ["0.001", "0.01", "0.1"]
+    assert all(0 <= result[key] <= 1 for key in ("precision", "dir_at_far")) and result["photos_per_second"] > 0
 
 
 def test_simulated_galleries_are_as_alike_as_asked_and_exact_search_is_exact(monkeypatch, capsys):

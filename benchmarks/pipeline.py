@@ -1,0 +1,85 @@
+"""From raw photos to who is who: how many faces are found, how good the verdicts are, how many photos a second.
+
+All people of the folder must be strangers to the encoder. Of several faces in a photo the largest is taken.
+"""
+import argparse
+import json
+import time
+
+import numpy as np
+
+from helpers import course, metrics
+from helpers.encoders import Encoder
+from helpers.faces import folder_of_people
+from helpers.pipeline import FacePipeline
+from helpers.progress import progress_bar
+from helpers.roles import split_photos
+from helpers.settings import load_settings
+
+FPRS = (0.001, 0.01, 0.1)
+PIECE = 64  # photos in memory at a time
+
+
+def main(arguments):
+    """Run the whole pipeline over a folder of people and print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks pipeline", description=__doc__)
+    parser.add_argument("--people", required=True, help="a folder with a folder of photos for each person")
+    parser.add_argument("--encoder", default=course.SHIPPED_RECOGNISER, help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    settings = load_settings()
+    verifier = course.load_verifier(options.encoder)
+    encoder = course.load_model(Encoder, options.encoder, settings.torch_device)
+    photos = folder_of_people(options.people)
+    rows, embeddings, seconds, read = embed_photos(FacePipeline(course.hourglass(settings), encoder), photos)
+    result = figures(embeddings, photos.people[rows], verifier.threshold(0.01))
+    result |= {"found": len(rows) / read, "photos_per_second": read / seconds}
+    print_table(result, read, len(np.unique(photos.people)))
+    print(json.dumps({key: round(result[key], 4) for key in ("found", "precision")} | {
+        "tpr_at_fpr": {f"{fpr:g}": round(float(tpr), 4) for fpr, tpr in zip(FPRS, result["tpr"])},
+        "dir_at_far": round(float(result["right"].mean()), 4),
+        "photos_per_second": round(result["photos_per_second"], 2)}))
+
+
+def embed_photos(pipeline, photos):
+    """Rows of the photos with a face, their embeddings, the seconds that reading and the pipeline took, photos read."""
+    rows, embeddings, read, started = [], [], 0, time.perf_counter()
+    for start in progress_bar(range(0, len(photos), PIECE), unit="batch"):
+        piece, numbers, bad = photos.read(range(start, min(start + PIECE, len(photos))))
+        for sentence in bad.values():
+            print(sentence)
+        for number, faces in zip(numbers, pipeline(piece)):
+            if faces:
+                rows.append(number)
+                embeddings.append(faces[0].embedding)
+        read += len(numbers)
+    if not rows:
+        raise ValueError(f"No face was found in any of the {read} photos that could be read.")
+    return np.array(rows), np.stack(embeddings), time.perf_counter() - started, read
+
+
+def figures(embeddings, people, threshold, seed=0):
+    """The pairwise verdict at a threshold, the identification rate, and open-set identification of half the people."""
+    similarity, same = metrics.pairs(embeddings, people)
+    passed = similarity > threshold
+    found = metrics.identification(embeddings, people, fpr=FPRS)
+    everyone = np.random.default_rng(seed).permutation(np.unique(people))
+    enrolled = np.isin(people, everyone[: len(everyone) // 2])
+    asked = split_photos(people, share=0.5, seed=seed)
+    known, probes = enrolled & ~asked, enrolled & asked
+    far = max(0.01, 1 / (~enrolled).sum())  # of a hundred impostors, one
+    strangers = embeddings[~enrolled]
+    right, _ = metrics.open_set(embeddings[known], people[known], embeddings[probes], people[probes], strangers, far)
+    return {"far": far, "precision": float((passed & same).sum() / max(passed.sum(), 1)), "fpr": float(passed[~same].mean()),
+            "recall": float(passed[same].mean()), **found, "right": right, "probes": people[probes]}
+
+
+def print_table(result, photos, people):
+    """The table for people."""
+    print(f"{photos} photos of {people} people; a face was found in {result['found']:.2%}; "
+          f"{result['photos_per_second']:.1f} photos a second, reading included")
+    print(f"verdicts at the kept threshold for FPR 0.01: precision {result['precision']:.3f}; of right pairs "
+          f"{result['recall']:.3f} pass, of wrong ones {result['fpr']:.4f}")
+    for fpr, tpr, low, high in zip(FPRS, result["tpr"], result["low"], result["high"]):
+        print(f"TPR at FPR {fpr:<8g}{tpr:.3f} [{low:.3f}, {high:.3f}]")
+    print("DIR at FAR {:<8.2g}{:.3f} [{:.3f}, {:.3f}], half of the people enrolled".format(
+        result["far"], result["right"].mean(), *metrics.interval(result["right"], result["probes"])))
