@@ -3,10 +3,9 @@
 Half of each person's photos are the gallery, plain; the other half ask. Beside the attention masks: queries with a cover
 over mouth or eyes, and the time that hidden patches cost when they are masked and when they are taken out.
 """
-import argparse
 import json
+import sys
 import time
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,25 +13,18 @@ import torch
 from helpers import course, metrics
 from helpers.attention import REGIONS, attention_mask, hidden_removed, region, visible_patches
 from helpers.augment import MaskAugmentation
-from helpers.encoders import Encoder, embed
+from helpers.encoders import embed
 from helpers.gallery import Gallery
-from helpers.recognition import strangers
 from helpers.roles import split_photos
-from helpers.settings import load_settings
+
+from .recognition import asked_for
 
 
 def main(arguments):
     """Enrol, ask under every mask, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks masking", description=__doc__)
-    parser.add_argument("--people", required=True, help="a folder with a folder of photos for each person")
-    parser.add_argument("--roles", default="", help="a CSV file,person,role: only its query photos are taken")
-    parser.add_argument("--encoder", default=course.SHIPPED_VIT, help="a vision transformer; default: %(default)s")
-    options = parser.parse_args(arguments)
-    settings = replace(load_settings({}), dataset=options.people, roles=options.roles)
-    encoder = course.load_model(Encoder, options.encoder, settings.torch_device)
+    encoder, data = asked_for("masking", __doc__, arguments, course.SHIPPED_VIT)
     if not hasattr(encoder.net, "patch_embed"):
-        parser.error(f"{options.encoder} is no vision transformer, so there is nothing to mask")
-    data = strangers(settings)
+        sys.exit(f"The encoder '{encoder.settings['name']}' is no vision transformer, so there is nothing to mask.")
     result = measure(encoder, data.query, data.query_people)
     print(f"{len(data.query)} photos of {len(np.unique(data.query_people))} people")
     print_table(result)

@@ -11,13 +11,11 @@ import numpy as np
 from helpers import course, metrics
 from helpers.encoders import Encoder
 from helpers.faces import folder_of_people
-from helpers.pipeline import FacePipeline
-from helpers.progress import progress_bar
+from helpers.pipeline import FacePipeline, enrolment
 from helpers.roles import split_photos
 from helpers.settings import load_settings
 
 FPRS = (0.001, 0.01, 0.1)
-PIECE = 64  # photos in memory at a time
 
 
 def main(arguments):
@@ -30,7 +28,9 @@ def main(arguments):
     verifier = course.load_verifier(options.encoder)
     encoder = course.load_model(Encoder, options.encoder, settings.torch_device)
     photos = folder_of_people(options.people)
-    rows, embeddings, seconds, read = embed_photos(FacePipeline(course.hourglass(settings), encoder), photos)
+    pipeline, started = FacePipeline(course.hourglass(settings), encoder), time.perf_counter()
+    rows, embeddings, read = enrolment(pipeline, photos)
+    seconds = time.perf_counter() - started
     result = figures(embeddings, photos.people[rows], verifier.threshold(0.01))
     result |= {"found": len(rows) / read, "photos_per_second": read / seconds}
     print_table(result, read, len(np.unique(photos.people)))
@@ -38,23 +38,6 @@ def main(arguments):
         "tpr_at_fpr": {f"{fpr:g}": round(float(tpr), 4) for fpr, tpr in zip(FPRS, result["tpr"])},
         "dir_at_far": round(float(result["right"].mean()), 4),
         "photos_per_second": round(result["photos_per_second"], 2)}))
-
-
-def embed_photos(pipeline, photos):
-    """Rows of the photos with a face, their embeddings, the seconds that reading and the pipeline took, photos read."""
-    rows, embeddings, read, started = [], [], 0, time.perf_counter()
-    for start in progress_bar(range(0, len(photos), PIECE), unit="batch"):
-        piece, numbers, bad = photos.read(range(start, min(start + PIECE, len(photos))))
-        for sentence in bad.values():
-            print(sentence)
-        for number, faces in zip(numbers, pipeline(piece)):
-            if faces:
-                rows.append(number)
-                embeddings.append(faces[0].embedding)
-        read += len(numbers)
-    if not rows:
-        raise ValueError(f"No face was found in any of the {read} photos that could be read.")
-    return np.array(rows), np.stack(embeddings), time.perf_counter() - started, read
 
 
 def figures(embeddings, people, threshold, seed=0):

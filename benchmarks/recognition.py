@@ -19,25 +19,30 @@ FPRS = (1e-4, 1e-3, 1e-2, 5e-2, 1e-1)
 
 def main(arguments):
     """Embed a folder of people and print the figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks recognition", description=__doc__)
-    parser.add_argument("--people", required=True, help="a folder with a folder of photos for each person")
-    parser.add_argument("--roles", default="", help="a CSV file,person,role: only its query and distractor photos are taken")
-    parser.add_argument("--encoder", default=course.SHIPPED_RECOGNISER, help="default: %(default)s")
-    options = parser.parse_args(arguments)
-    settings = replace(load_settings({}), dataset=options.people, roles=options.roles)
-    if not Path(options.encoder).exists():
-        parser.error(f"there is no encoder {options.encoder}: train one with python -m helpers.train, and name its "
-                     "encoder.safetensors")
-    encoder = course.load_model(Encoder, options.encoder, settings.torch_device)
-    data = strangers(settings)
+    encoder, data = asked_for("recognition", __doc__, arguments, course.SHIPPED_RECOGNISER)
     print(f"{len(data.query)} photos of {len(np.unique(data.query_people))} people asked for, {len(data.distractors)} photos "
           f"of {len(np.unique(data.distractor_people))} distractors; {data.skipped} photos left out, no face was found")
-    if len(np.unique(data.query_people)) < 2:
-        parser.error("two people to ask for, or more, are needed")
     result = strangers_figures(encoder, data, FPRS)
     print_figures(result)
     print(json.dumps({**{key: round(result[key], 4) for key in ("recall@1", "r_precision", "map@r")},
                       "tpr_at_fpr": {f"{fpr:g}": round(tpr, 4) for fpr, tpr in zip(FPRS, result["tpr"])}}))
+
+
+def asked_for(name, doc, arguments, default):
+    """What a benchmark's command line names: an encoder, and the straight faces of people that it never saw."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=doc)
+    parser.add_argument("--people", required=True, help="a folder with a folder of photos for each person")
+    parser.add_argument("--roles", default="", help="a CSV file,person,role: only its query and distractor photos are taken")
+    parser.add_argument("--encoder", default=default, help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    if not Path(options.encoder).exists():
+        parser.error(f"there is no encoder {options.encoder}: train one with python -m helpers.train, and name its "
+                     "encoder.safetensors")
+    settings = replace(load_settings({}), dataset=options.people, roles=options.roles)
+    encoder, data = course.load_model(Encoder, options.encoder, settings.torch_device), strangers(settings)
+    if len(np.unique(data.query_people)) < 2:
+        parser.error("two people to ask for, or more, are needed")
+    return encoder, data
 
 
 def print_figures(result):

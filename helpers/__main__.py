@@ -13,11 +13,9 @@ import argparse
 import json
 import sys
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from . import course, plots, recognition
 from .embedding_map import embedding_map
@@ -26,32 +24,30 @@ from .faces import folder_of_people
 from .files import to_csv, write_atomically, write_text
 from .gallery import Gallery
 from .photos import PhotoError, read_photo
-from .pipeline import FacePipeline, read_folder
+from .pipeline import FacePipeline, enrolment, read_folder
 from .progress import progress_bar
 from .settings import load_settings
-from .verification import clusters, measure
+from .verification import clusters, measure, verdicts
 
 FPRS = (1e-3, 1e-2, 1e-1)
 
 
 def predict(options, pipeline, verifier):
     """The largest faces of two photos or more, each pair with its similarity, verdict and probability."""
-    threshold, faces = verifier.threshold(options.fpr), []
+    faces = []
     for path, found in zip(options.photos, pipeline([read_photo(path) for path in options.photos])):
         if not found:
             raise PhotoError(f"{path}: no face was found; use a photo with a face of 20 pixels or more.")
         faces.append(found[0])
         for hint in found[0].hints():
             say(options, f"{path}: {hint}")
-    results = []
-    for a, b in combinations(range(len(faces)), 2):
-        similarity = float(faces[a].embedding @ faces[b].embedding)
-        results.append({"photos": [options.photos[a], options.photos[b]], "similarity": round(similarity, 4),
-                        "same": similarity > threshold, "probability": round(float(verifier.probability(similarity)), 4)})
-        say(options, f"{options.photos[a]} and {options.photos[b]}: similarity {similarity:.2f}, "
-                     f"{'the same person' if similarity > threshold else 'different people'} at a threshold of {threshold:.2f} "
-                     f"(FPR {options.fpr:g}); probability {verifier.probability(similarity):.2f}")
-    return {"pairs": results, "threshold": round(threshold, 4)}, int(not all(pair["same"] for pair in results))
+    threshold, pairs = verifier.threshold(options.fpr), verdicts(faces, options.photos, verifier, options.fpr)
+    for pair in pairs:
+        say(options, "{photo} and {and}: similarity {similarity:.2f}, {verdict}; probability {probability:.2f}".format(**pair))
+    say(options, f"the threshold for an FPR of {options.fpr:g} is {threshold:.2f}")
+    result = [{"photos": [pair["photo"], pair["and"]], "similarity": round(pair["similarity"], 4),
+               "same": pair["similarity"] > threshold, "probability": round(pair["probability"], 4)} for pair in pairs]
+    return {"pairs": result, "threshold": round(threshold, 4)}, int(not all(pair["same"] for pair in result))
 
 
 def arrange(options, pipeline, verifier):
@@ -69,7 +65,7 @@ def arrange(options, pipeline, verifier):
     folder = options.out / "arrange"
     figure = plots.similarity_matrix(similarity, [face.face for face in faces], names, f"Similarity of the photos in "
                                      f"{Path(options.folder).name}/", threshold, [name.rpartition("_")[0] for name in names])
-    write_atomically(folder / "matrix.png", lambda part: figure.savefig(part, format="png", dpi=110))
+    save_figure(figure, folder / "matrix.png")
     write_text(folder / "similarity.csv", to_csv([["", *names], *([n, *row] for n, row in zip(names, similarity.round(4)))]))
     write_text(folder / "groups.csv", to_csv([("photo", "group"), *zip(names, groups.tolist())]))
     for group in range(groups.max() + 1):
@@ -81,42 +77,38 @@ def arrange(options, pipeline, verifier):
 def identify(options, pipeline, verifier):
     """Every face of some photos, named after the most similar person of a gallery, or unknown; framed pictures of them."""
     known, results, threshold = new_gallery(options, pipeline), [], verifier.threshold(options.fpr)
-    for path in options.photos:
-        photo = read_photo(path)
+    for number, path in enumerate(options.photos, 1):
+        try:
+            photo = read_photo(path)
+        except PhotoError as error:  # the others still get their answers
+            say(options, error)
+            continue
         [faces] = pipeline([photo])
-        names, similarity = known.identify(np.stack([f.embedding for f in faces]), threshold) if faces else ([], [])
-        for face, name, value in zip(faces, names, similarity):
-            results.append({"photo": path, "box": [round(float(side)) for side in face.box], "name": str(name),
-                            "similarity": round(float(value), 4), "hints": face.hints()})
-            say(options, f"{path}: {name} (similarity {value:.2f}) {'; '.join(face.hints())}")
         if not faces:
             say(options, f"{path}: no face was found")
-        save_framed(options.out / "identify" / f"{Path(path).stem}.jpg", photo, faces, names)
+            continue
+        names, similarity = known.identify(np.stack([face.embedding for face in faces]), threshold)
+        labels = [f"{name} {value:.2f}" for name, value in zip(names, similarity)]
+        for face, name, value, label in zip(faces, names, similarity, labels):
+            results.append({"photo": path, "box": [round(float(side)) for side in face.box], "name": str(name),
+                            "similarity": round(float(value), 4), "hints": face.hints()})
+            say(options, f"{path}: {label} {'; '.join(face.hints())}")
+        save_figure(plots.boxes_on(photo, faces, labels, names != "unknown"),
+                    options.out / "identify" / f"{number}_{Path(path).stem}.png")
     return {"faces": results, "threshold": round(threshold, 4), "enrolled": len(known)}, 0
 
 
-def save_framed(path, photo, faces, names):
-    """The photo with a frame and a name for each face: green for known people, red for unknown."""
-    picture = Image.fromarray(photo.permute(1, 2, 0).numpy())
-    pen = ImageDraw.Draw(picture)
-    for face, name in zip(faces, names):
-        pen.rectangle(face.box.tolist(), outline="red" if name == "unknown" else "lime", width=3)
-        pen.text(face.box[:2].tolist(), str(name), fill="white", stroke_width=2, stroke_fill="black")
-    write_atomically(path, lambda part: picture.save(part, "JPEG"))
+def save_figure(figure, path):
+    """Write a figure as a PNG in one atomic step."""
+    write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=110))
 
 
 def new_gallery(options, pipeline):
     """The largest face of every photo in a folder of people, enrolled; the others are left out with a sentence."""
     people = folder_of_people(options.gallery)
-    photos, numbers, bad = people.read()
-    for sentence in bad.values():
-        say(options, sentence)
+    rows, embeddings, _ = enrolment(pipeline, people, lambda sentence: say(options, sentence))
     known = Gallery(pipeline.encoder.dim, maker=weights_id(pipeline.encoder))
-    for number, faces in zip(numbers, in_pieces(pipeline, photos)):
-        if faces:
-            known.add(faces[0].embedding[None], [people.names[people.people[number]]], [people.key(number)])
-        else:
-            say(options, f"{people.key(number)}: no face was found")
+    known.add(embeddings, [people.names[people.people[row]] for row in rows], [people.key(row) for row in rows])
     say(options, f"{len(known)} photos of {len(set(known.people))} people enrolled")
     return known
 
@@ -178,7 +170,8 @@ def main(arguments=None):
         if name == "identify":
             command.add_argument("--gallery", required=True, help="a folder with a folder of photos for each person")
         if name == "evaluate":
-            command.add_argument("--keep", action="store_true", help="write the thresholds into the encoder's file")
+            command.add_argument("--keep", action="store_true",
+                                 help="write the thresholds into the encoder's file, in place of its own")
     options = parser.parse_args(arguments)
     if options.run is predict and len(options.photos) < 2:
         parser.error("predict compares two photos or more")

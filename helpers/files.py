@@ -10,7 +10,7 @@ from pathlib import Path
 
 def write_atomically(path, write):
     """write(temporary path), then rename it to path: a reader, or a kill, sees the old file or the new one."""
-    part = Path(f"{path}.part")
+    part = Path(f"{path}.{os.getpid()}.part")  # two processes may write the same file: the last one stays
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
         with enough_room(path):

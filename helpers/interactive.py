@@ -4,6 +4,7 @@ import html
 import io
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -14,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from . import plots
 from .photos import PHOTO_SUFFIXES, PhotoError, read_photo
+from .verification import verdicts
 
 MAX_UPLOAD = 100_000_000  # bytes, unpacked; more belongs into a folder
 
@@ -37,32 +39,27 @@ def _unpacked(files, skipped):
     total = 0
     for name, data in files:
         data = bytes(data)
-        if zipfile.is_zipfile(io.BytesIO(data)):
-            archive = zipfile.ZipFile(io.BytesIO(data))
-            members = [m for m in archive.infolist() if Path(m.filename).suffix.lower() in PHOTO_SUFFIXES]
-        else:
-            archive, members = None, [name]
-        for member in members:
-            total += member.file_size if archive else len(data)
-            if total > MAX_UPLOAD:
-                skipped.append(f"{name}: more than {MAX_UPLOAD // 1_000_000} MB in all; put the photos into a folder instead, "
-                               "and this and what follows was left out.")
-                return
-            try:
-                yield (member.filename, archive.read(member)) if archive else (name, data)
-            except Exception as error:  # encrypted, damaged, or a lie about its size
-                skipped.append(f"{member.filename} in {name} can't be unpacked ({type(error).__name__}).")
-
-
-def verdicts(faces, names, verifier, fpr):
-    """Every pair of faces as a row for plots.table: similarity, verdict at this FPR, probability."""
-    threshold, rows = verifier.threshold(fpr), []
-    for i, j in zip(*np.triu_indices(len(faces), 1)):
-        similarity = float(faces[i].embedding @ faces[j].embedding)
-        rows.append({"photo": names[i], "and": names[j], "similarity": similarity,
-                     "verdict": "the same person" if similarity > threshold else "different people",
-                     "probability": float(verifier.probability(similarity))})
-    return rows
+        total += len(data)
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                for member in archive.infolist():
+                    if Path(member.filename).suffix.lower() not in PHOTO_SUFFIXES:
+                        continue
+                    total += member.file_size
+                    if total > MAX_UPLOAD:
+                        break
+                    yield member.filename, archive.read(member)
+        except zipfile.BadZipFile:
+            if zipfile.is_zipfile(io.BytesIO(data)):
+                skipped.append(f"{name} is damaged and can't be unpacked to its end.")
+            elif total <= MAX_UPLOAD:
+                yield name, data
+        except (RuntimeError, NotImplementedError, zlib.error) as error:  # locked, of an unknown kind, or damaged
+            skipped.append(f"{name} can't be unpacked to its end ({type(error).__name__}).")
+        if total > MAX_UPLOAD:
+            skipped.append(f"{name}: more than {MAX_UPLOAD // 1_000_000} MB in all; put the photos into a folder instead, "
+                           "and this and what follows was left out.")
+            return
 
 
 def matrix_picture(similarity, faces, threshold, cell=28):

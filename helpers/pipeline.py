@@ -9,6 +9,7 @@ from .alignment import align_faces
 from .detection import detect
 from .encoders import embed
 from .photos import PhotoError, picture_files, read_photo
+from .progress import progress_bar
 
 
 def read_folder(folder):
@@ -97,3 +98,21 @@ class FacePipeline:
             result[i].append(Face(i, boxes[row], float(found[i].scores[k]), points[row].numpy(),
                                   float(residual[row]), faces[row], embeddings[row]))
         return result
+
+
+def enrolment(pipeline, photos, tell=print, piece=64):
+    """The largest face of every photo of a FaceSet that shows one: the photos' numbers (M,), their embeddings (M, D), and how
+    many photos could be read. A few photos are in memory at a time; tell is called with a sentence about each left out."""
+    rows, embeddings, read = [], [np.zeros((0, pipeline.encoder.dim), np.float32)], 0
+    for start in progress_bar(range(0, len(photos), piece), unit="batch", disable=len(photos) <= piece):
+        some, numbers, bad = photos.read(range(start, min(start + piece, len(photos))))
+        for sentence in bad.values():
+            tell(sentence)
+        for number, faces in zip(numbers, pipeline(some)):
+            if faces:
+                rows.append(number)
+                embeddings.append(faces[0].embedding[None])
+            else:
+                tell(f"{photos.key(number)}: no face was found")
+        read += len(numbers)
+    return np.array(rows, int), np.concatenate(embeddings), read

@@ -71,6 +71,17 @@ def measure(embeddings, people, distractors=None, distractor_people=None):
                     strangers, int(negatives))
 
 
+def verdicts(faces, names, verifier, fpr):
+    """Every pair of faces as a row for plots.table: similarity, verdict at this FPR, probability."""
+    threshold, rows = verifier.threshold(fpr), []
+    for i, j in zip(*np.triu_indices(len(faces), 1)):
+        similarity = float(faces[i].embedding @ faces[j].embedding)
+        rows.append({"photo": names[i], "and": names[j], "similarity": similarity,
+                     "verdict": "the same person" if similarity > threshold else "different people",
+                     "probability": float(verifier.probability(similarity))})
+    return rows
+
+
 def clusters(similarity, threshold):
     """Who belongs together, without names: numbers (N,) from similarities (N, N), 0 for the largest group,
     of equal ones for the first.

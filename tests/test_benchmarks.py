@@ -64,9 +64,11 @@ def test_masking_asks_under_four_masks_and_two_covers(folder, capsys):
     for name in ("all", "head", "face", "corner", "cover_lower", "cover_upper"):
         assert 0 <= result[name]["p@10"] <= 0.2 and 0 <= result[name]["p@5"] <= 0.4  # two photos of each are enrolled
     save_model(Encoder("resnet10_small", 16, 32).eval(), "cnn.safetensors")
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="no vision transformer"):
         masking.main(["--people", str(folder), "--encoder", "cnn.safetensors"])
-    assert "no vision transformer" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        masking.main(["--people", str(folder), "--encoder", "nothing.safetensors"])
+    assert "there is no encoder" in capsys.readouterr().err
 
 
 def test_the_pipeline_is_measured_from_raw_photos(folder, capsys, monkeypatch):

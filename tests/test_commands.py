@@ -74,10 +74,12 @@ def test_identify_names_known_faces_and_leaves_strangers_unknown(folder, capsys)
         height, width = photo.shape[1:]
         both[:, :min(height, 130), k * 130:k * 130 + min(width, 130)] = photo[:, :130, :130]
     Image.fromarray(both.permute(1, 2, 0).numpy()).save("group.png")
-    code, result, _ = run(capsys, "identify", "--gallery", folder, "group.png", "--fpr", "0.1")
+    (folder.parent / "paper.jpg").write_bytes(b"%PDF-1.7")
+    code, result, err = run(capsys, "identify", "--gallery", folder, "paper.jpg", "group.png", "--fpr", "0.1")
+    assert "paper.jpg: not a picture" in err, "a bad photo costs the others nothing"
     assert code == 0 and result["enrolled"] == 24
     assert {face["name"] for face in result["faces"]} <= {f"s{k}" for k in range(1, 41)}
-    assert (folder.parent / "outputs" / "identify" / "group.jpg").exists()
+    assert (folder.parent / "outputs" / "identify" / "2_group.png").exists()
     code, result, _ = run(capsys, "identify", "--gallery", folder, "group.png", "--fpr", "0.001")
     assert len(result["faces"]) == 2 and all(set(face) >= {"box", "similarity", "hints"} for face in result["faces"])
 

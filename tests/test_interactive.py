@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from helpers.gallery import Gallery
-from helpers.interactive import compare_app, matrix_picture, picker_app, read_uploads, verdicts
+from helpers.interactive import compare_app, matrix_picture, picker_app, read_uploads
 from helpers.pipeline import Face
-from helpers.verification import Verifier
+from helpers.verification import Verifier, verdicts
 
 VERIFIER = Verifier(np.geomspace(1e-4, 0.3, 40).tolist(), np.linspace(0.9, 0.1, 40).tolist(), 10.0, -5.0, 500, 10**6)
 
