@@ -56,10 +56,10 @@ def arrange(options, pipeline, verifier):
     found = in_pieces(pipeline, photos)
     for sentence in skipped + [f"{name}: no face was found" for name, faces in zip(names, found) if not faces]:
         say(options, sentence)
-    faces = [faces[0] for faces in found if faces]
+    names, faces = [name for name, faces in zip(names, found) if faces], [faces[0] for faces in found if faces]
     if not faces:
         raise PhotoError(f"{options.folder}: no photo shows a face that the detector finds.")
-    names, embeddings = [names[face.photo] for face in faces], np.stack([face.embedding for face in faces])
+    embeddings = np.stack([face.embedding for face in faces])
     similarity, threshold = embeddings @ embeddings.T, verifier.threshold(options.fpr)
     groups = clusters(similarity, threshold)
     folder = options.out / "arrange"
@@ -139,7 +139,7 @@ def draw_map(options, pipeline, _):
 
 
 def in_pieces(pipeline, photos, size=64):
-    """The pipeline's answer for many photos, with a bar."""
+    """The pipeline's answer for many photos, with a bar; a Face's own number counts within its piece."""
     pieces = [photos[start:start + size] for start in range(0, len(photos), size)]
     return [faces for piece in progress_bar(pieces, unit="batch", disable=len(pieces) < 2) for faces in pipeline(piece)]
 

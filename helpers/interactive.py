@@ -17,6 +17,7 @@ from . import plots
 from .photos import PHOTO_SUFFIXES, PhotoError, read_photo
 from .verification import verdicts
 
+AS_IT_IS = {"align_self": "flex-start", "max_width": "100%"}  # a box would stretch its pictures
 MAX_UPLOAD = 100_000_000  # bytes, unpacked; more belongs into a folder
 
 
@@ -62,10 +63,10 @@ def _unpacked(files, skipped):
             return
 
 
-def matrix_picture(similarity, faces, threshold, cell=28):
+def matrix_picture(similarity, faces, threshold, cell=80):
     """The similarity matrix as a picture, drawn in milliseconds: faces along both sides, red frames above the threshold."""
     n = len(faces)
-    cell = max(8, min(cell, 1000 // (n + 1)))
+    cell = max(8, min(cell, 900 // (n + 1)))
     colours = (colormaps["viridis"](np.clip(similarity, 0, 1))[..., :3] * 255).astype(np.uint8)
     canvas = np.full(((n + 1) * cell, (n + 1) * cell, 3), 255, np.uint8)
     canvas[cell:, cell:] = colours.repeat(cell, 0).repeat(cell, 1)
@@ -84,7 +85,7 @@ def compare_app(pipeline, verifier, faces=(), names=()):
     """Upload photos, move the slider: how many pairs pass at this FPR, which, and the matrix. Starts with the given faces."""
     upload = widgets.FileUpload(accept="image/*,.zip", multiple=True, description="your photos")
     slider = _fpr_slider(verifier)
-    summary, table, matrix = widgets.HTML(), widgets.HTML(), widgets.Image(format="png")
+    summary, table, matrix = widgets.HTML(), widgets.HTML(), widgets.Image(format="png", layout=AS_IT_IS)
     shown = {"faces": list(faces), "names": list(names), "notes": []}
 
     def draw(_=None):
@@ -119,7 +120,7 @@ def picker_app(pipeline, photo, gallery, verifier):
     [faces] = pipeline([photo])
     slider = _fpr_slider(verifier)
     buttons = widgets.ToggleButtons(options=[(f"face {i + 1}", i) for i in range(len(faces))], description="who is")
-    picture, answer = widgets.Image(format="png"), widgets.HTML()
+    picture, answer = widgets.Image(format="png", layout=AS_IT_IS), widgets.HTML()
 
     def draw(_=None):
         if not faces:
