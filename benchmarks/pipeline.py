@@ -15,6 +15,8 @@ from helpers.pipeline import FacePipeline, enrolment
 from helpers.roles import split_photos
 from helpers.settings import load_settings
 
+from . import _peers
+
 FPRS = (0.001, 0.01, 0.1)
 
 
@@ -23,21 +25,51 @@ def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m benchmarks pipeline", description=__doc__)
     parser.add_argument("--people", required=True, help="a folder with a folder of photos for each person")
     parser.add_argument("--encoder", default=course.SHIPPED_RECOGNISER, help="default: %(default)s")
+    parser.add_argument("--peers", action="store_true", help="the same photos through other libraries, where installed")
     options = parser.parse_args(arguments)
     settings = load_settings()
     verifier = course.load_verifier(options.encoder)
     encoder = course.load_model(Encoder, options.encoder, settings.torch_device)
     photos = folder_of_people(options.people)
-    pipeline, started = FacePipeline(course.hourglass(settings), encoder), time.perf_counter()
-    rows, embeddings, read = enrolment(pipeline, photos)
-    seconds = time.perf_counter() - started
-    result = figures(embeddings, photos.people[rows], verifier.threshold(0.01))
-    result |= {"found": len(rows) / read, "photos_per_second": read / seconds}
-    print_table(result, read, len(np.unique(photos.people)))
+    result = measured(FacePipeline(course.hourglass(settings), encoder), photos, verifier.threshold(0.01))
+    print_table(result, len(photos), len(np.unique(photos.people)))
+    if options.peers:
+        print_peers({"this course": result} | peers(encoder, photos))
     print(json.dumps({key: round(result[key], 4) for key in ("found", "precision")} | {
         "tpr_at_fpr": {f"{fpr:g}": round(float(tpr), 4) for fpr, tpr in zip(FPRS, result["tpr"])},
         "dir_at_far": round(float(result["right"].mean()), 4),
         "photos_per_second": round(result["photos_per_second"], 2)}))
+
+
+def measured(pipeline, photos, threshold=1.0):
+    """The figures of a pipeline from raw photos, and how fast it was, reading included."""
+    started = time.perf_counter()
+    rows, embeddings, read = enrolment(pipeline, photos, tell=lambda sentence: None)
+    seconds = time.perf_counter() - started
+    result = figures(embeddings, photos.people[rows], threshold)
+    return result | {"found": len(rows) / read, "photos_per_second": read / seconds}
+
+
+def peers(encoder, photos):
+    """The figures of the other libraries that are installed, {name: figures}."""
+    result = {}
+    for name, (make, packages) in _peers.PEERS.items():
+        if not _peers.installed(packages):
+            print(f"{name}: left out, {' or '.join(packages)} is not installed (pip install {_peers.PACKAGES})")
+            continue
+        try:
+            result[name] = measured(make(encoder), photos)
+        except ValueError as error:  # it found too few faces to say anything
+            print(f"{name}: {error}")
+    return result
+
+
+def print_peers(results):
+    """The same photos through other libraries, side by side."""
+    print(f"{'':52s}{'found':>8s}{'TPR at FPR 0.01':>24s}{'DIR':>7s}{'photos/s':>10s}")
+    for name, r in results.items():
+        tpr = f"{r['tpr'][1]:.3f} [{r['low'][1]:.3f}, {r['high'][1]:.3f}]"
+        print(f"{name:52s}{r['found']:8.2%}{tpr:>24s}{r['right'].mean():7.3f}{r['photos_per_second']:10.1f}")
 
 
 def figures(embeddings, people, threshold, seed=0):

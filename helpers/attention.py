@@ -86,6 +86,21 @@ class _Kept(nn.Module):
         return tokens[:, self.rows.to(tokens.device)]
 
 
+class RegionDropout(nn.Module):
+    """In training each batch sees one of some regions only, all equally likely; otherwise every batch sees everything.
+
+    regions: names for `region`.  It stands in a timm VisionTransformer where PatchDropout would
+    (https://arxiv.org/abs/2208.07220), before the first block, so hidden patches cost no time either.
+    """
+
+    def __init__(self, regions, grid):
+        super().__init__()
+        self.kept = nn.ModuleList(_Kept(visible_patches(region(name), grid)) for name in regions)
+
+    def forward(self, tokens):
+        return self.kept[torch.randint(len(self.kept), ())](tokens) if self.training else tokens
+
+
 @contextmanager
 def hidden_removed(vit, visible):
     """Within it a timm VisionTransformer drops the hidden patches of all pictures before its first block.

@@ -8,6 +8,7 @@ import torchvision
 from safetensors.torch import load_file
 from torch import nn
 
+from .attention import RegionDropout
 from .mamba import Mamba
 
 # a ResNet-10 of half the usual width: on two CPU cores it learns four times as many faces a second as a ResNet-18
@@ -24,10 +25,12 @@ class Encoder(nn.Module):
     face_stem: for ResNets, 3x3 convolutions first and no pooling after them, so that small faces are not thinned out.
     flat_head: for ResNets, no mean over the last map: on a straight face each of its places is always the same part of
     the face, and the embedding layer weighs them one by one (as in ArcFace's networks). It then fits this size alone.
+    hide: for vision transformers, regions such as ("all", "head", "face"): in training each batch sees one of them only.
     options go to the model itself.
     """
 
-    def __init__(self, name="resnet18", dim=128, size=64, weights="none", face_stem=False, flat_head=False, **options):
+    def __init__(self, name="resnet18", dim=128, size=64, weights="none", face_stem=False, flat_head=False, hide=(),
+                 **options):
         super().__init__()
         self.settings = {"name": name, "dim": dim, "size": size, "face_stem": face_stem, "flat_head": flat_head, **options}
         self.size = size
@@ -36,6 +39,9 @@ class Encoder(nn.Module):
             _shrink_stem(self.net, name)
         if flat_head:
             _flatten_head(self.net, name, dim, size)
+        if hide:
+            self.settings["hide"] = list(hide)
+            self.net.patch_drop = RegionDropout(hide, self._grid("hide is"))
         mean, std = _imagenet_colours(self.net, name) if weights == "imagenet" else ((0.5,) * 3, (0.5,) * 3)
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1) * 255)
@@ -55,14 +61,19 @@ class Encoder(nn.Module):
     def forward(self, faces, attn_mask=None):
         if attn_mask is None:
             return self.net(self.prepare(faces))
-        if not hasattr(self.net, "patch_embed") or not hasattr(self.net, "num_prefix_tokens"):
-            raise ValueError(f"An attention mask is for vision transformers; '{self.settings['name']}' is none.")
-        tokens = self.net.patch_embed.num_patches + self.net.num_prefix_tokens
+        tokens = self._grid("An attention mask is") ** 2 + self.net.num_prefix_tokens
         fits = attn_mask.shape[1:] == (1, tokens, tokens) and len(attn_mask) in (1, len(faces))
         if attn_mask.dtype != torch.bool or not fits:
             raise ValueError(f"This transformer wants masks of shape (1 or {len(faces)}, 1, {tokens}, {tokens}) and type "
                              f"bool, as attention_mask makes them; this one is {attn_mask.dtype} {tuple(attn_mask.shape)}.")
         return self.net(self.prepare(faces), attn_mask=attn_mask)
+
+
+    def _grid(self, what):
+        """How many patches a vision transformer has along a side."""
+        if not hasattr(self.net, "patch_embed") or not hasattr(self.net, "num_prefix_tokens"):
+            raise ValueError(f"{what} for vision transformers; '{self.settings['name']}' is none.")
+        return self.net.patch_embed.grid_size[0]
 
 
 def _new_net(name, dim, pretrained, options):

