@@ -94,7 +94,8 @@ def compare_app(pipeline, verifier, faces=(), names=()):
         threshold, rows = verifier.threshold(fpr), verdicts(found, labels, verifier, fpr)
         passed = sum(row["verdict"] == "the same person" for row in rows)
         summary.value = f"<b>{passed} of {len(rows)} pairs pass</b> at a threshold of {threshold:.2f}"
-        table.value = plots.table(sorted(rows, key=lambda row: -row["similarity"])[:20] + shown["notes"]).data
+        notes = "".join(f"<div>{html.escape(note)}</div>" for note in shown["notes"])
+        table.value = plots.table(sorted(rows, key=lambda row: -row["similarity"])[:20]).data + notes
         if found:
             embeddings = np.stack([face.embedding for face in found])
             matrix.value = _png(matrix_picture(embeddings @ embeddings.T, found, threshold))
@@ -106,7 +107,7 @@ def compare_app(pipeline, verifier, faces=(), names=()):
         shown["names"] = [label for label, answer in zip(labels, answers) if answer]
         without = [f"{label}: no face was found" for label, answer in zip(labels, answers) if not answer]
         hints = [f"{name}: {hint}" for name, face in zip(shown["names"], shown["faces"]) for hint in face.hints()]
-        shown["notes"] = [{"photo": sentence} for sentence in skipped + without + hints]
+        shown["notes"] = skipped + without + hints
         draw()
 
     upload.observe(take, "value")
