@@ -11,17 +11,19 @@ from torch import nn
 from .attention import RegionDropout
 from .mamba import Mamba
 
-# a ResNet-10 of half the usual width: on two CPU cores it learns four times as many faces a second as a ResNet-18
-SMALL = {"resnet10_small": ("resnet10t", {"channels": (32, 64, 128, 256), "stem_width": 16})}
+# ResNets of half the usual width: on two CPU cores the first learns four times as many faces a second as a ResNet-18
+_HALF = {"channels": (32, 64, 128, 256), "stem_width": 16}
+SMALL = {"resnet10_small": ("resnet10t", _HALF), "resnet18_small": ("resnet10t", _HALF | {"layers": (2, 2, 2, 2)})}
 
 
 class Encoder(nn.Module):
     """uint8 faces (N, 3, H, W), or floats of values 0 to 255, -> features (N, dim), not yet of unit length.
 
-    name: `resnet10_small`, `mamba`, or a timm or torchvision model; its last linear layer is replaced by one with `dim`
-    outputs, or left out if dim is None.  size: side in pixels that faces are brought to first.
+    name: `resnet10_small`, `resnet18_small`, `mamba`, or a timm or torchvision model; its last linear layer is replaced by
+    one with `dim` outputs, or left out if dim is None.  size: side in pixels that faces are brought to first.
     weights: "none", "imagenet" (the model's own, fetched from its hub), or the path of an encoder of the same name
-    that this course saved; of it, everything is taken whose shape fits.
+    that this course saved; of it, everything is taken whose shape fits. A resnet18_small also grows out of a
+    resnet10_small: its further blocks add nothing at first, and learn from there.
     face_stem: for ResNets, 3x3 convolutions first and no pooling after them, so that small faces are not thinned out.
     flat_head: for ResNets, no mean over the last map: on a straight face each of its places is always the same part of
     the face, and the embedding layer weighs them one by one (as in ArcFace's networks). It then fits this size alone.
@@ -87,7 +89,8 @@ def _new_net(name, dim, pretrained, options):
     name, small = SMALL.get(name, (name, {}))
     options = small | options
     if not timm.is_model(name) and name not in torchvision.models.list_models():
-        raise ValueError(f"There is no encoder '{name}': choose resnet10_small, mamba, or any model of timm or torchvision.")
+        raise ValueError(f"There is no encoder '{name}': choose {', '.join(SMALL)}, mamba, or any model of timm or "
+                         "torchvision.")
     try:
         if timm.is_model(name):
             return timm.create_model(name, pretrained=pretrained, num_classes=dim or 0, **options)

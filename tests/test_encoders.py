@@ -49,6 +49,16 @@ def test_weights_of_a_file_are_taken_where_they_fit(tmp_path):
         Encoder("resnet18", 32, 64, weights=str(tmp_path / "cut.safetensors"))
 
 
+def test_a_deeper_network_grows_out_of_a_shallower_one(tmp_path, random_faces):
+    torch.manual_seed(0)
+    shallow = Encoder("resnet10_small", 16, 64)
+    shallow(random_faces[0])  # running means that are not the first ones
+    save_file(shallow.state_dict(), tmp_path / "shallow.safetensors")
+    deep = Encoder("resnet18_small", 16, 64, weights=str(tmp_path / "shallow.safetensors"))
+    assert len(deep.state_dict()) > 1.5 * len(shallow.state_dict())
+    assert np.allclose(embed(shallow, random_faces[0]), embed(deep, random_faces[0]), atol=1e-6)
+
+
 def test_a_flat_head_sees_where_on_the_face_something_is(random_faces):
     torch.manual_seed(0)
     flat, mean = Encoder("resnet10_small", 32, 64, flat_head=True).eval(), Encoder("resnet10_small", 32, 64).eval()
