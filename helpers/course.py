@@ -106,12 +106,15 @@ def new_encoder(settings, **options):
 
 
 def new_vit(settings):
-    """The vision transformer that the settings name: with weights from the hub, or small and untrained."""
-    if settings.vit_pretrained:
+    """The vision transformer of notebook 4 with the weights that the settings name; "none": small and untrained."""
+    if settings.vit_weights == "imagenet":
         return Encoder(settings.vit, None, 224, weights="imagenet").to(settings.torch_device).eval()
-    torch.manual_seed(settings.seed)
-    small = {"img_size": 112, "patch_size": 14, "depth": 4, "embed_dim": 128, "num_heads": 4, "patch_drop_rate": 0.3}
-    return Encoder(settings.vit, None, 112, **small).to(settings.torch_device).eval()
+    if settings.vit_weights == "none":
+        torch.manual_seed(settings.seed)
+        small = {"img_size": 112, "patch_size": 14, "depth": 4, "embed_dim": 128, "num_heads": 4}
+        return Encoder(settings.vit, None, 112, hide=("all", "head", "face"), **small).to(settings.torch_device).eval()
+    path = SHIPPED_VIT if settings.vit_weights == "shipped" else settings.vit_weights
+    return load_model(Encoder, path, settings.torch_device)
 
 
 def photo_folder(settings, strangers, each=3):

@@ -42,11 +42,12 @@ class Settings:
     study_encoders: str = "resnet10_small mobilenetv3_small_100 mamba"
     # notebook 5: whose embeddings it compares: shipped (models/), own (what notebook 3 trained), or a file
     recogniser: str = "shipped"
-    # notebook 4: the transformer, small with patches of 14 on 112 pixels, or as its name says with weights from the hub
+    # notebook 4: the transformer and its first weights: shipped (models/, which brings its own transformer), imagenet (from
+    # the hub), none (small, first trained as a whole on this dataset), or the encoder.safetensors of a run
     vit: str = "vit_tiny_patch16_224"
-    vit_pretrained: bool = False
-    vit_blocks: int = 3  # how many last blocks are fine-tuned
-    vit_epochs: int = 90
+    vit_weights: str = "shipped"
+    vit_blocks: int = 2  # how many last blocks are fine-tuned
+    vit_epochs: int = 15
 
     @property
     def dataset_name(self):
@@ -79,7 +80,7 @@ DATASETS = ("orl", "lfw", "celeba")
 # what differs from the defaults on the larger datasets, which are meant for a GPU
 LARGE = dict(epochs=40, channels=64, encoder="resnet34", encoder_size=112, embedding=512, batch_size=128, weights="imagenet",
              study_epochs=10, study_encoders="resnet34 resnet50 resnext50_32x4d efficientnet_b0 efficientnet_v2_m mobilenet_v2",
-             vit="vit_base_patch16_224.augreg_in21k_ft_in1k", vit_pretrained=True, vit_epochs=3)
+             vit="vit_base_patch16_224.augreg_in21k_ft_in1k", vit_weights="imagenet", vit_epochs=3)
 PRESETS = {"lfw": dict(people=500, query_people=200, distractor_people=1000, landmark_epochs=10, **LARGE),
            "celeba": dict(people=500, query_people=200, distractor_people=1000, landmark_epochs=5, **LARGE)}
 
@@ -109,17 +110,15 @@ def load_settings(environment=os.environ):
     if settings.hourglass not in ("shipped", "own", "mtcnn") and not Path(settings.hourglass).is_file():
         raise ValueError(f"FACES_HOURGLASS is '{settings.hourglass}': choose shipped, own, mtcnn, or the path of a "
                          "hourglass that was trained.")
-    if settings.recogniser not in ("shipped", "own") and not Path(settings.recogniser).is_file():
-        raise ValueError(f"FACES_RECOGNISER is '{settings.recogniser}': choose shipped, own, or the path of an "
-                         "encoder.safetensors that was trained.")
+    for name, choices in {"recogniser": ("shipped", "own"), "vit_weights": ("shipped", "imagenet", "none")}.items():
+        chosen = getattr(settings, name)
+        if chosen not in choices and not Path(chosen).is_file():
+            raise ValueError(f"FACES_{name.upper()} is '{chosen}': choose {', '.join(choices)}, or the path of an "
+                             "encoder.safetensors that was trained.")
     return settings
 
 
 def _convert(variable, text, kind):
-    if kind is bool:
-        if text.lower() not in ("0", "1", "false", "true"):
-            raise ValueError(f"{variable} is '{text}', but it is a switch: write 0 or 1.")
-        return text.lower() in ("1", "true")
     try:
         return kind(text)
     except ValueError:

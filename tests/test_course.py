@@ -1,4 +1,5 @@
 """What the notebooks hand over, and the state in which they are committed."""
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -118,3 +119,10 @@ def test_five_notebooks_and_the_readme_runs_them_all():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(NOTEBOOKS) == 5 and all(path.name in readme for path in NOTEBOOKS)
     assert re.search(r"^pip install -r requirements.txt && pytest --nbval$", readme, re.M)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "models").glob("*.safetensors")), ids=lambda path: path.name)
+def test_shipped_weights_are_those_of_their_card(path):
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in card, "weights and card go together: measure, then write both"
+    assert path.stat().st_size < 25e6

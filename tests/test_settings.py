@@ -6,8 +6,8 @@ from helpers.settings import Settings, load_settings
 
 def test_defaults_and_overrides():
     assert load_settings({}) == Settings()
-    changed = load_settings({"FACES_EPOCHS": "5", "FACES_VIT_PRETRAINED": "1", "FACES_SIGMA": "1.5", "HOME": "x"})
-    assert (changed.epochs, changed.vit_pretrained, changed.sigma) == (5, True, 1.5)
+    changed = load_settings({"FACES_EPOCHS": "5", "FACES_VIT_WEIGHTS": "none", "FACES_SIGMA": "1.5", "HOME": "x"})
+    assert (changed.epochs, changed.vit_weights, changed.sigma) == (5, "none", 1.5)
 
 
 def test_a_dataset_brings_its_own_defaults_which_can_be_overridden():
@@ -16,7 +16,7 @@ def test_a_dataset_brings_its_own_defaults_which_can_be_overridden():
 
 
 @pytest.mark.parametrize("variable,text,words", [("FACES_EPOCH", "5", "FACES_EPOCHS"), ("FACES_EPOCHS", "many", "kind 'int'"),
-                                                 ("FACES_VIT_PRETRAINED", "maybe", "write 0 or 1")])
+                                                 ("FACES_VIT_WEIGHTS", "maybe", "shipped, imagenet, none")])
 def test_wrong_settings_are_named(variable, text, words):
     with pytest.raises(ValueError, match=words):
         load_settings({variable: text})
