@@ -43,7 +43,7 @@ class Encoder(nn.Module):
             _flatten_head(self.net, name, dim, size)
         if hide:
             self.settings["hide"] = list(hide)
-            self.net.patch_drop = RegionDropout(hide, self._grid("hide is"))
+            self.net.patch_drop = RegionDropout(hide, self._patches("hide is").grid_size[0])
         mean, std = _imagenet_colours(self.net, name) if weights == "imagenet" else ((0.5,) * 3, (0.5,) * 3)
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1) * 255)
@@ -63,19 +63,18 @@ class Encoder(nn.Module):
     def forward(self, faces, attn_mask=None):
         if attn_mask is None:
             return self.net(self.prepare(faces))
-        tokens = self._grid("An attention mask is") ** 2 + self.net.num_prefix_tokens
+        tokens = self._patches("An attention mask is").num_patches + self.net.num_prefix_tokens
         fits = attn_mask.shape[1:] == (1, tokens, tokens) and len(attn_mask) in (1, len(faces))
         if attn_mask.dtype != torch.bool or not fits:
             raise ValueError(f"This transformer wants masks of shape (1 or {len(faces)}, 1, {tokens}, {tokens}) and type "
                              f"bool, as attention_mask makes them; this one is {attn_mask.dtype} {tuple(attn_mask.shape)}.")
         return self.net(self.prepare(faces), attn_mask=attn_mask)
 
-
-    def _grid(self, what):
-        """How many patches a vision transformer has along a side."""
+    def _patches(self, what):
+        """The patch embedding of a vision transformer; a ValueError for other networks."""
         if not hasattr(self.net, "patch_embed") or not hasattr(self.net, "num_prefix_tokens"):
             raise ValueError(f"{what} for vision transformers; '{self.settings['name']}' is none.")
-        return self.net.patch_embed.grid_size[0]
+        return self.net.patch_embed
 
 
 def _new_net(name, dim, pretrained, options):
