@@ -24,13 +24,14 @@ def plain_crop(encoder):
     """facenet-pytorch's MTCNN and its crop of the box, not straightened, before our encoder."""
     import torch
     from facenet_pytorch import MTCNN
+    from PIL import Image
 
     from helpers.encoders import embed
 
     mtcnn = MTCNN(image_size=112, margin=14, post_process=False)
 
     def one(photo):
-        face = mtcnn(photo)
+        face = mtcnn(Image.fromarray(photo))  # an array would ask for OpenCV
         return None if face is None else embed(encoder, face[None].clamp(0, 255).to(torch.uint8))[0]
     return Peer(one, encoder.dim)
 
