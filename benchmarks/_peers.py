@@ -14,7 +14,7 @@ class Peer:
     def __init__(self, embed, dim):
         self.embed, self.encoder = embed, SimpleNamespace(dim=dim)
 
-    def __call__(self, photos):
+    def __call__(self, photos, largest=True):
         """A list of uint8 (3, H, W) photos -> for each a list of one face with an embedding, or of none."""
         found = [self.embed(photo.permute(1, 2, 0).contiguous().numpy()) for photo in photos]
         return [[] if e is None else [SimpleNamespace(embedding=(e / np.linalg.norm(e)).astype(np.float32))] for e in found]

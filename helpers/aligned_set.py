@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from .alignment import align_faces
-from .detection import detect
+from .detection import detect_largest
 from .faces import POINT_COLUMNS, folder_of_people
 from .files import enough_room, to_csv, write_atomically, write_text
 from .progress import progress_bar
@@ -115,7 +115,7 @@ def read_rows(folder):
 def _straighten(faces, index, hourglass, folder, device):
     photos, kept, bad = faces.read(index)
     rows = {i: {"photo": faces.key(i), "skipped": why} for i, why in bad.items()}
-    found = detect(photos, device)
+    found = detect_largest(photos, device)
     for i, detections in zip(kept, found):
         if not len(detections):
             rows[i] = {"photo": faces.key(i), "skipped": "MTCNN sees no face"}

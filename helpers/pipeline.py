@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from .alignment import align_faces
-from .detection import detect
+from .detection import detect, detect_largest
 from .encoders import embed
 from .photos import PhotoError, picture_files, read_photo
 from .progress import progress_bar
@@ -82,10 +82,13 @@ class FacePipeline:
     def __init__(self, hourglass, encoder):
         self.hourglass, self.encoder = hourglass, encoder
 
-    def __call__(self, photos):
-        """A list of uint8 (3, H, W) photos -> a list of lists of Face, largest face first; an empty one for none."""
+    def __call__(self, photos, largest=False):
+        """A list of uint8 (3, H, W) photos -> a list of lists of Face, largest face first; an empty one for none.
+
+        largest: only the largest face of each photo is wanted, which takes half the time.
+        """
         device = next(self.encoder.parameters()).device
-        found = detect(photos, device)
+        found = (detect_largest if largest else detect)(photos, device)
         where = [(i, k) for i, d in enumerate(found) for k in range(len(d))]
         result = [[] for _ in photos]
         if not where:
@@ -108,7 +111,7 @@ def enrolment(pipeline, photos, tell=print, piece=64):
         some, numbers, bad = photos.read(range(start, min(start + piece, len(photos))))
         for sentence in bad.values():
             tell(sentence)
-        for number, faces in zip(numbers, pipeline(some)):
+        for number, faces in zip(numbers, pipeline(some, largest=True)):
             if faces:
                 rows.append(number)
                 embeddings.append(faces[0].embedding[None])
