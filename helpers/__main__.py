@@ -19,12 +19,11 @@ import numpy as np
 
 from . import course, plots, recognition
 from .embedding_map import embedding_map
-from .encoders import Encoder, embed, weights_id
+from .encoders import Encoder, embed
 from .faces import folder_of_people
 from .files import to_csv, write_atomically, write_text
-from .gallery import Gallery
 from .photos import PhotoError, read_photo
-from .pipeline import FacePipeline, enrolment, read_folder
+from .pipeline import FacePipeline, enrol_folder, read_folder
 from .progress import progress_bar
 from .settings import load_settings
 from .verification import clusters, measure, verdicts
@@ -105,10 +104,9 @@ def save_figure(figure, path):
 
 def new_gallery(options, pipeline):
     """The largest face of every photo in a folder of people, enrolled; the others are left out with a sentence."""
-    people = folder_of_people(options.gallery)
-    rows, embeddings, _ = enrolment(pipeline, people, lambda sentence: say(options, sentence))
-    known = Gallery(pipeline.encoder.dim, maker=weights_id(pipeline.encoder))
-    known.add(embeddings, [people.names[people.people[row]] for row in rows], [people.key(row) for row in rows])
+    name = replace(load_settings(), dataset=options.gallery).dataset_name
+    known = enrol_folder(pipeline, folder_of_people(options.gallery), options.out / "gallery" / f"{name}.safetensors",
+                         lambda sentence: say(options, sentence))
     say(options, f"{len(known)} photos of {len(set(known.people))} people enrolled")
     return known
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from .alignment import align_faces
 from .detection import detect_largest
 from .faces import POINT_COLUMNS, folder_of_people
-from .files import enough_room, to_csv, write_atomically, write_text
+from .files import alone_in, enough_room, to_csv, write_atomically, write_text
 from .progress import progress_bar
 
 BOX = ["box_left", "box_top", "box_right", "box_bottom"]
@@ -33,19 +33,21 @@ def build_aligned_set(faces, hourglass, folder, maker, device="cpu", progress=Tr
     """
     maker = f"{maker}\n{','.join(COLUMNS)}"  # an older layout of photos.csv is made anew as well
     maker_file, sheet = folder / "maker.txt", folder / "debug" / "points.jpg"
-    if folder.exists() and (not maker_file.exists() or maker_file.read_text() != maker):
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(maker_file, maker)
-    done = {row["photo"] for row in read_rows(folder)}
+    same = maker_file.exists() and maker_file.read_text() == maker
+    done = {row["photo"] for row in read_rows(folder)} if same else set()
     todo = [i for i in range(len(faces)) if faces.key(i) not in done]
-    chunks = range(0, len(todo), CHUNK)
-    for start in progress_bar(chunks, desc="straightening", unit="chunk", disable=not (progress and todo)):
-        _append_rows(folder / "photos.csv", _straighten(faces, todo[start:start + CHUNK], hourglass, folder, device))
     if todo or not sheet.exists():
-        skipped = [(row["photo"], row["skipped"]) for row in read_rows(folder) if row["skipped"]]
-        write_text(folder / "skipped.csv", to_csv([("photo", "why"), *skipped]))
-        _write_debug_sheet(faces, sheet)
+        with alone_in(folder):
+            if folder.exists() and not same:
+                shutil.rmtree(folder)
+            write_text(maker_file, maker)
+            chunks = range(0, len(todo), CHUNK)
+            for start in progress_bar(chunks, desc="straightening", unit="chunk", disable=not (progress and todo)):
+                rows = _straighten(faces, todo[start:start + CHUNK], hourglass, folder, device)
+                _append_rows(folder / "photos.csv", rows)
+            skipped = [(row["photo"], row["skipped"]) for row in read_rows(folder) if row["skipped"]]
+            write_text(folder / "skipped.csv", to_csv([("photo", "why"), *skipped]))
+            _write_debug_sheet(faces, sheet)
     return load_aligned_set(folder, {faces.key(i) for i in range(len(faces))})
 
 

@@ -7,6 +7,8 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 
 def write_atomically(path, write):
     """write(temporary path), then rename it to path: a reader, or a kill, sees the old file or the new one."""
@@ -31,6 +33,22 @@ def enough_room(path):
             raise OSError(errno.ENOSPC, f"There is no room on the disk for {path}. Free some and run again: what was "
                           "finished before is kept.") from None
         raise
+
+
+@contextmanager
+def alone_in(folder):
+    """Refuse to work in a folder where another process is at work; the system frees it when that process ends or is killed."""
+    lock = Path(folder).parent / f".{Path(folder).name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RuntimeError(f"Another process is at work in {folder}: wait until it has finished, or stop it first.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path, text):

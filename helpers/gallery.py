@@ -69,13 +69,17 @@ class Gallery:
 
     def remove(self, person):
         """Forget all photos of a person; how many they were."""
-        keep = np.array([name != person for name in self.people], bool)
-        if keep.all():
+        others = np.array([name != person for name in self.people], bool)
+        if others.all():
             raise ValueError(f"There is nobody called '{person}' in this gallery, so nothing was removed.")
-        self.embeddings, self._index = self.embeddings[keep], None
-        self.people = [name for name, kept in zip(self.people, keep) if kept]
-        self.sources = [source for source, kept in zip(self.sources, keep) if kept]
-        return int((~keep).sum())
+        self.keep(others)
+        return int((~others).sum())
+
+    def keep(self, chosen):
+        """Forget every photo but the chosen ones, a boolean (N,)."""
+        self.embeddings, self._index = self.embeddings[chosen], None
+        self.people = [name for name, kept in zip(self.people, chosen) if kept]
+        self.sources = [source for source, kept in zip(self.sources, chosen) if kept]
 
     def search(self, embeddings, k=5):
         """The k most similar photos of each query (M, D): cosines (M, k) and row numbers (M, k), best first."""

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 
 from .alignment import align_faces
 from .detection import detect, detect_largest
-from .encoders import embed
+from .encoders import embed, weights_id
+from .gallery import Gallery
 from .photos import PhotoError, picture_files, read_photo
 from .progress import progress_bar
 
@@ -119,3 +120,26 @@ def enrolment(pipeline, photos, tell=print, piece=64):
                 tell(f"{photos.key(number)}: no face was found")
         read += len(numbers)
     return np.array(rows, int), np.concatenate(embeddings), read
+
+
+def enrol_folder(pipeline, photos, path, tell=print, piece=1024):
+    """The Gallery in the file `path`, brought up to date with a FaceSet: the largest face of every photo that shows one.
+
+    A photo is known by its name, size and time, so only what is new or changed is embedded, and what is gone is forgotten.
+    The file is saved after each piece: enrolling that was killed goes on there.
+    """
+    marks = [f"{photos.key(i)} {file.stat().st_size} {file.stat().st_mtime_ns}" for i, file in enumerate(photos.files)]
+    known = Gallery(pipeline.encoder.dim, maker=weights_id(pipeline.encoder))
+    if path.exists():
+        saved = Gallery.load(path)
+        known = saved if saved.maker == known.maker else known
+    known.keep(np.isin(known.sources, marks))
+    done = set(known.sources)
+    for start in range(0, len(photos), piece):
+        todo = [i for i in range(start, min(start + piece, len(photos))) if marks[i] not in done]
+        if todo:
+            rows, embeddings, _ = enrolment(pipeline, photos.subset(todo), tell)
+            rows = [todo[row] for row in rows]
+            known.add(embeddings, [photos.names[photos.people[i]] for i in rows], [marks[i] for i in rows])
+            known.save(path)
+    return known

@@ -7,6 +7,7 @@ import hashlib
 import json
 import time
 import zlib
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import torch
@@ -16,6 +17,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from .batches import shuffled
+from .files import alone_in
 from .progress import progress_bar
 from .runs import Run
 
@@ -82,6 +84,12 @@ def _train(run, both, images, targets, plan):
     device = next(both.parameters()).device.type
     accelerator = Accelerator(mixed_precision=best_precision(device), cpu=device == "cpu", kwargs_handlers=[
         DistributedDataParallelKwargs(find_unused_parameters=plan.freezer is not None)])
+    with alone_in(run.folder) if accelerator.is_main_process else nullcontext():
+        _epochs(run, both, images, targets, plan, accelerator)
+    both.eval()
+
+
+def _epochs(run, both, images, targets, plan, accelerator):
     main = accelerator.is_main_process
     if main:
         run.start(plan.keep)
@@ -99,7 +107,12 @@ def _train(run, both, images, targets, plan):
             break
         for parameter in free:
             parameter.requires_grad = True  # whatever rested in the last epoch; the freezer speaks for this one alone
-        row, seconds = _one_epoch(epoch, step_module, both, optimiser, scheduler, images, targets, plan, accelerator, bar)
+        try:
+            row, seconds = _one_epoch(epoch, step_module, both, optimiser, scheduler, images, targets, plan, accelerator, bar)
+        except torch.OutOfMemoryError:
+            size = len(plan.batches(epoch, plan.seed)[0])
+            raise RuntimeError(f"The GPU's memory is too small for batches of {size} photos: try batch_size={size // 2}, or "
+                               f"a smaller encoder. {len(run.history)} finished epochs are kept.") from None
         run.seconds += seconds
         if plan.evaluate is not None:
             row |= {key: float(number) for key, number in plan.evaluate(both["model"].eval()).items()}
@@ -119,7 +132,6 @@ def _train(run, both, images, targets, plan):
     accelerator.wait_for_everyone()
     for parameter in free:
         parameter.requires_grad = True
-    both.eval()
 
 
 def _one_epoch(epoch, step_module, both, optimiser, scheduler, images, targets, plan, accelerator, bar):
