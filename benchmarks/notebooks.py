@@ -30,10 +30,11 @@ def main(arguments):
 
 
 class PeakMemory:
-    """Watches the resident memory of a process and its children, ten times a second."""
+    """Watches the resident memory of a process and its children, twenty times a second; without_files: less what it
+    shares with files on disk (Linux alone can tell)."""
 
-    def __init__(self, process):
-        self.process, self.peak, self.running = process, 0, True
+    def __init__(self, process, without_files=False):
+        self.process, self.without_files, self.peak, self.running = process, without_files, 0, True
         self.thread = threading.Thread(target=self._watch, daemon=True)
         self.thread.start()
 
@@ -41,10 +42,13 @@ class PeakMemory:
         while self.running:
             try:
                 family = [self.process, *self.process.children(recursive=True)]
-                self.peak = max(self.peak, sum(member.memory_info().rss for member in family))
+                self.peak = max(self.peak, sum(self._bytes(member.memory_info()) for member in family))
             except psutil.Error:
                 pass  # a child ended between the listing and the look
-            time.sleep(0.1)
+            time.sleep(0.05)
+
+    def _bytes(self, memory):
+        return memory.rss - (getattr(memory, "shared", 0) if self.without_files else 0)
 
     def stop(self):
         """The highest number of bytes seen."""

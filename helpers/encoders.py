@@ -169,9 +169,10 @@ def unfreeze_last(encoder, blocks):
 
 
 class LayerFreezer:
-    """Let the first layers of an encoder rest: layers[i] of its net's children in epoch i, the last entry ever after.
+    """Let the first layers of an encoder rest: layers[i] of them in epoch i, the last entry ever after.
 
-    For networks whose children stand in the order of the picture's way, such as ResNets (10 children).
+    For networks whose children stand in the order of the picture's way, such as ResNets (10 children) and torchvision's
+    MobileNets and EfficientNets (those of their `features`).
     Resting layers keep their weights and, in batch normalisation, their statistics.
     """
 
@@ -180,7 +181,7 @@ class LayerFreezer:
 
     def __call__(self, encoder, epoch):
         resting = self.layers[min(epoch, len(self.layers) - 1)]
-        for layer in list(encoder.net.children())[:resting]:
+        for layer in list(getattr(encoder.net, "features", encoder.net).children())[:resting]:
             layer.requires_grad_(False)
             layer.eval()
 

@@ -12,6 +12,12 @@ plt.rcParams.update({"figure.dpi": 80, "axes.spines.top": False, "axes.spines.ri
                      "axes.grid": True, "grid.alpha": 0.25, "image.cmap": "gray"})
 
 
+def _plain(name):
+    """A name as it stands, whoever gave it: no formula between dollars, no line breaks, not longer than fits."""
+    name = " ".join(str(name).split())
+    return (name if len(name) <= 60 else f"{name[:59]}…").replace("$", r"\$")
+
+
 def _picture(axis, image, title=None, frame=None):
     axis.imshow(torch.as_tensor(image).permute(1, 2, 0).clamp(0, 255).byte().cpu().numpy())
     axis.set(xticks=[], yticks=[])
@@ -21,12 +27,12 @@ def _picture(axis, image, title=None, frame=None):
         for spine in axis.spines.values():
             spine.set(color=frame, linewidth=4)
     if title is not None:
-        axis.set_title(title, fontsize=9)
+        axis.set_title(_plain(title), fontsize=9)
 
 
 def _done(figure, title):
     if title:
-        figure.suptitle(title, fontsize=12)
+        figure.suptitle(title.replace("$", r"\$"), fontsize=12)
     figure.tight_layout()
     plt.close(figure)  # the notebook shows what the cell returns, once
     return figure
@@ -143,7 +149,7 @@ def scatter_people(positions, people, names=None, title=None):
         own = positions[np.asarray(people) == person]
         axis.scatter(*own.T, s=22, color=colours(k % 20))
         middle = own[np.linalg.norm(own - own.mean(0), axis=1).argmin()]  # a point of the cloud, even if it is torn
-        axis.annotate(names[person] if names else str(person), middle, fontsize=9, weight="bold", ha="center")
+        axis.annotate(_plain(names[person] if names else person), middle, fontsize=9, weight="bold", ha="center")
     axis.set(xlabel="first direction of the map", ylabel="second direction", xticks=[], yticks=[])
     return _done(figure, title)
 
@@ -155,7 +161,7 @@ def neighbours(queries, found, right, titles=None, title=None, side=1.3):
     for i in range(rows):
         _picture(axes[i, 0], queries[i], "query" if i == 0 else None)
         if titles:
-            axes[i, 0].set_ylabel(titles[i], fontsize=9)
+            axes[i, 0].set_ylabel(_plain(titles[i]), fontsize=9)
         for j in range(k):
             _picture(axes[i, j + 1], found[i][j], f"{j + 1}" if i == 0 else None, GREEN if right[i][j] else RED)
     return _done(figure, title)
@@ -184,7 +190,7 @@ def similarity_matrix(similarity, faces, names, title=None, threshold=None, grou
         if n <= 20:
             axis.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color="black" if value > 0.6 else "white")
     axis.set(xlim=(-1.7, n - 0.5), ylim=(n - 0.5, -1.7), xticks=[], yticks=range(n))
-    axis.set_yticklabels(names, fontsize=float(np.clip(40 * cell, 4, 8)))
+    axis.set_yticklabels([_plain(name) for name in names], fontsize=float(np.clip(40 * cell, 4, 8)))
     axis.grid(False)
     axis.spines[:].set_visible(False)
     figure.colorbar(image, label="cosine similarity", fraction=0.04, pad=0.02)
@@ -220,7 +226,7 @@ def boxes_on(photo, faces, labels, right=None, title=None):
     for i, (face, label) in enumerate(zip(faces, labels)):
         (x0, y0, x1, y1), colour = face.box, BLUE if right is None else GREEN if right[i] else RED
         axis.add_patch(plt.Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color=colour, linewidth=2.5))
-        axis.text(x0, y0 - 3, label, color="white", fontsize=9, va="bottom",
+        axis.text(x0, y0 - 3, _plain(label), color="white", fontsize=9, va="bottom",
                   bbox={"facecolor": colour, "edgecolor": "none", "pad": 2})
     return _done(figure, title)
 
@@ -235,6 +241,7 @@ def stations(photo, face, title=None):
     _picture(axes[1], face.face, "straight face, 112x112")
     width = max(w for w in range(1, 17) if len(face.embedding) % w == 0)
     axes[2].imshow(face.embedding.reshape(-1, width), cmap="coolwarm")
-    axes[2].set(title=f"embedding, {len(face.embedding)} numbers as colours", xticks=[], yticks=[])
+    axes[2].set(xticks=[], yticks=[])
+    axes[2].set_title(f"embedding, {len(face.embedding)} numbers as colours", fontsize=9)
     axes[2].grid(False)
     return _done(figure, title)

@@ -1,11 +1,14 @@
 """`python -m helpers`: who is who, by command, with exit codes, JSON and pictures."""
+import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from helpers import plots
 from helpers.__main__ import main
 from helpers.course import load_verifier, save_model
 from helpers.embedding_map import embedding_map
@@ -93,8 +96,21 @@ def test_evaluate_measures_and_keeps_thresholds_and_the_map_needs_no_connection(
     assert code == 0 and page.count("data:image/jpeg") == 24 and 'src="http' not in page
 
 
+EVIL = ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", 'a "quoted"\nname', r"$\frac{", "$" * 300]
+
+
+def test_names_do_no_harm_in_figures_and_tables():
+    faces = [torch.zeros(3, 112, 112, dtype=torch.uint8)] * len(EVIL)
+    found = [SimpleNamespace(box=np.array([5, 20, 40, 60]))] * len(EVIL)
+    for figure in (plots.pictures(faces, EVIL, EVIL[3]), plots.boxes_on(faces[0], found, EVIL, title=EVIL[3]),
+                   plots.similarity_matrix(np.eye(len(EVIL)), faces, EVIL, EVIL[3], 0.5, EVIL),
+                   plots.scatter_people(np.eye(5, 2), np.arange(5), EVIL)):
+        figure.savefig(io.BytesIO(), format="png")
+    assert "<script" not in plots.table([{name: name} for name in EVIL]).data
+
+
 def test_names_do_no_harm_in_the_map(tmp_path):
-    evil = ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", 'a "quoted"\nname']
+    evil = EVIL[:3]
     embedding_map(np.eye(3, 8), torch.zeros(3, 3, 112, 112, dtype=torch.uint8), evil, evil, tmp_path / "map.html", evil[0])
     page = (tmp_path / "map.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page and "<img src=x" not in page

@@ -1,0 +1,96 @@
+"""Peak memory of what grows with the data: the identification rate, the straight faces on disk, a gallery of a million.
+
+Everything is simulated; each part runs in a process of its own. Pages of a memory-mapped file do not count, since the
+system takes them back whenever it needs them.
+"""
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from helpers import metrics
+from helpers.aligned_set import BOX, COLUMNS, load_aligned_set, read_images
+from helpers.batches import shuffled
+from helpers.faces import POINT_COLUMNS
+from helpers.files import to_csv, write_text
+from helpers.gallery import Gallery
+
+from .notebooks import PeakMemory
+
+
+def main(arguments):
+    """Run each part and print its peak."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks memory", description=__doc__)
+    parser.add_argument("--share", type=float, default=1.0, help="of the sizes named in the table, for a quick look")
+    options = parser.parse_args(arguments)
+    result = {}
+    print(f"{'':12s}{'peak GB':>9s}{'seconds':>9s}")
+    for name, part in PARTS.items():
+        started = time.perf_counter()
+        command = f"from benchmarks import memory; memory.{part.__name__}({options.share})"
+        process = psutil.Popen([sys.executable, "-c", command])
+        peak = PeakMemory(process, without_files=True)
+        if process.wait():
+            raise subprocess.CalledProcessError(process.returncode, name)
+        result[name] = {"peak_gb": round(peak.stop() / 1e9, 2), "seconds": round(time.perf_counter() - started, 1)}
+        print(f"{name:12s}{result[name]['peak_gb']:9.2f}{result[name]['seconds']:9.1f}   {part.__doc__}", flush=True)
+    print(json.dumps(result))
+
+
+def identification(share):
+    """200 people asked for and 1,000 distractors, 30 photos each: the identification rate with its interval."""
+    people = int(1200 * share)
+    embeddings, who = crowd(people * 30, people)
+    query = who < people // 6
+    metrics.identification(embeddings[query], who[query], embeddings[~query], who[~query], fpr=(1e-3, 1e-2, 1e-1))
+
+
+def aligned_set(share):
+    """200,000 straight faces of 10,000 people: their lists, and an epoch of batches out of the memory-mapped array."""
+    people, each = int(10_000 * share), 20
+    keys = [f"{person}/{photo}" for person in range(people) for photo in range(each)]
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        numbers = [1.0] * (1 + len(BOX) + len(POINT_COLUMNS))
+        write_text(folder / "photos.csv", to_csv([COLUMNS, *([key, "", *numbers] for key in keys)]))
+        write_text(folder / "faces.csv", to_csv([[key] for key in keys]))
+        for key in keys:
+            (folder / key).parent.mkdir(exist_ok=True)
+            (folder / f"{key}.jpg").touch()
+        array = np.lib.format.open_memmap(folder / "faces.npy", "w+", np.uint8, (len(keys), 3, 112, 112))
+        array.flush()
+        faces = load_aligned_set(folder, set(keys))
+        images = read_images(faces, folder)
+        seen = sum(len(images[index]) for index in shuffled(len(images), 256)(0, 0))
+        assert seen == len(keys)
+
+
+def gallery(share):
+    """A million embeddings of 256 numbers: added in pieces, saved, loaded, searched."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, size = Path(folder) / "gallery.safetensors", int(1_000_000 * share)
+        known = Gallery(256)
+        for piece in range(10):
+            embeddings, who = crowd(size // 10, size // 100, seed=piece)
+            known.add(embeddings, [f"person {piece} {person}" for person in who])
+        known.save(path)
+        known = Gallery.load(path)
+        similarity, _ = known.search(embeddings[:100], 1)
+        assert (similarity > 0.999).all()
+
+
+def crowd(photos, people, dim=256, seed=0):
+    """Unit embeddings (photos, dim) and their people, as many photos of each."""
+    draw = np.random.default_rng(seed)
+    points, who = draw.standard_normal((photos, dim), np.float32), np.arange(photos) % people
+    points += 1.5 * draw.standard_normal((people, dim), np.float32)[who]
+    return points / np.linalg.norm(points, axis=1, keepdims=True), who
+
+
+PARTS = {"identified": identification, "aligned set": aligned_set, "gallery": gallery}
