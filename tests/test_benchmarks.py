@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import gallery, lfw, losses, masking, pipeline, recognition, training_speed
+from benchmarks import gallery, lfw, losses, masking, memory, pipeline, recognition, training_speed
 from benchmarks.__main__ import benchmark
 from helpers.course import save_model
 from helpers.encoders import Encoder
@@ -93,6 +93,12 @@ def test_simulated_galleries_are_as_alike_as_asked_and_exact_search_is_exact(mon
     gallery.main(["--sizes", "2000", "--queries", "20"])
     result = last_line(capsys)["2000"]
     assert result["flat"]["recall@1"] == result["scikit-learn"]["recall@1"] == 1 and result["hnsw"]["recall@1"] > 0.9
+
+
+def test_memory_is_measured_in_processes_of_their_own(capsys):
+    memory.main(["--share", "0.01"])
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(result) == {"identified", "aligned set", "gallery"} and all(0.1 < row["peak_gb"] < 4 for row in result.values())
 
 
 def test_a_benchmark_that_does_not_exist_is_a_sentence():
