@@ -72,7 +72,7 @@ def page(lab):
         page.locator(".jp-CodeCell").first.wait_for(timeout=2 * MINUTES)
         page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=2 * MINUTES)
         page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_text("Run All Cells", exact=True).click()
+        page.locator('.lm-Menu-itemLabel:text-is("Run All Cells")').click()
         yield page
         browser.close()
 
