@@ -4,6 +4,7 @@ Every setting stands in helpers/config/train.yaml; `-m loss=ce,arcface,triplet` 
 stopped goes on when the same command is given again. On several GPUs, or processes:
 `accelerate launch --multi_gpu --num_processes 2 -m helpers.train loss=arcface`.
 """
+import argparse
 import atexit
 import os
 from dataclasses import fields
@@ -82,4 +83,6 @@ def batches_of(photos_each, people, batch_size):
 
 
 if __name__ == "__main__":
+    if hasattr(argparse.ArgumentParser, "_check_help"):  # since Python 3.14 it refuses the help text of Hydra's own options:
+        argparse.ArgumentParser._check_help = lambda parser, action: None  # github.com/hydra-ecosystem/hydra/issues/3121
     main()
