@@ -23,7 +23,7 @@ from .encoders import Encoder, embed
 from .faces import folder_of_people
 from .files import to_csv, write_atomically, write_text
 from .photos import PhotoError, read_photo
-from .pipeline import FacePipeline, enrol_folder, read_folder
+from .pipeline import FacePipeline, enrol_folder, person_in, read_folder
 from .progress import progress_bar
 from .settings import load_settings
 from .verification import clusters, measure, verdicts
@@ -63,7 +63,7 @@ def arrange(options, pipeline, verifier):
     groups = clusters(similarity, threshold)
     folder = options.out / "arrange"
     figure = plots.similarity_matrix(similarity, [face.face for face in faces], names, f"Similarity of the photos in "
-                                     f"{Path(options.folder).name}/", threshold, [name.rpartition("_")[0] for name in names])
+                                     f"{Path(options.folder).name}/", threshold, [person_in(name) for name in names])
     save_figure(figure, folder / "matrix.png")
     write_text(folder / "similarity.csv", to_csv([["", *names], *([n, *row] for n, row in zip(names, similarity.round(4)))]))
     write_text(folder / "groups.csv", to_csv([("photo", "group"), *zip(names, groups.tolist())]))
@@ -75,11 +75,12 @@ def arrange(options, pipeline, verifier):
 
 def identify(options, pipeline, verifier):
     """Every face of some photos, named after the most similar person of a gallery, or unknown; framed pictures of them."""
-    known, results, threshold = new_gallery(options, pipeline), [], verifier.threshold(options.fpr)
+    known, results, skipped, threshold = new_gallery(options, pipeline), [], [], verifier.threshold(options.fpr)
     for number, path in enumerate(options.photos, 1):
         try:
             photo = read_photo(path)
         except PhotoError as error:  # the others still get their answers
+            skipped.append(str(error))
             say(options, error)
             continue
         [faces] = pipeline([photo])
@@ -94,7 +95,8 @@ def identify(options, pipeline, verifier):
             say(options, f"{path}: {label} {'; '.join(face.hints())}")
         save_figure(plots.boxes_on(photo, faces, labels, names != "unknown"),
                     options.out / "identify" / f"{number}_{Path(path).stem}.png")
-    return {"faces": results, "threshold": round(threshold, 4), "enrolled": len(known)}, 0
+    result = {"faces": results, "threshold": round(threshold, 4), "enrolled": len(known), "skipped": skipped}
+    return result, 2 if len(skipped) == len(options.photos) else 0
 
 
 def save_figure(figure, path):
@@ -105,7 +107,8 @@ def save_figure(figure, path):
 def new_gallery(options, pipeline):
     """The largest face of every photo in a folder of people, enrolled; the others are left out with a sentence."""
     name = replace(load_settings(), dataset=options.gallery).dataset_name
-    known = enrol_folder(pipeline, folder_of_people(options.gallery), options.out / "gallery" / f"{name}.safetensors",
+    points = course.maker_of(pipeline.hourglass).rpartition(" ")[2]  # faces straightened otherwise don't compare
+    known = enrol_folder(pipeline, folder_of_people(options.gallery), options.out / "gallery" / f"{name}_{points}.safetensors",
                          lambda sentence: say(options, sentence))
     say(options, f"{len(known)} photos of {len(set(known.people))} people enrolled")
     return known

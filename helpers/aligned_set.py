@@ -33,11 +33,15 @@ def build_aligned_set(faces, hourglass, folder, maker, device="cpu", progress=Tr
     """
     maker = f"{maker}\n{','.join(COLUMNS)}"  # an older layout of photos.csv is made anew as well
     maker_file, sheet = folder / "maker.txt", folder / "debug" / "points.jpg"
-    same = maker_file.exists() and maker_file.read_text() == maker
-    done = {row["photo"] for row in read_rows(folder)} if same else set()
-    todo = [i for i in range(len(faces)) if faces.key(i) not in done]
-    if todo or not sheet.exists():
+
+    def look():
+        same = maker_file.exists() and maker_file.read_text() == maker
+        done = {row["photo"] for row in read_rows(folder)} if same else set()
+        return same, [i for i in range(len(faces)) if faces.key(i) not in done]
+
+    if look()[1] or not sheet.exists():
         with alone_in(folder):
+            same, todo = look()  # again: another process may just have finished
             if folder.exists() and not same:
                 shutil.rmtree(folder)
             write_text(maker_file, maker)
@@ -139,7 +143,7 @@ def _append_rows(path, rows):
     whole = path.read_bytes() if path.exists() else b""
     if whole and not whole.endswith(b"\n"):  # a kill cut the last line short
         whole = whole[:whole.rfind(b"\n") + 1]
-        path.write_bytes(whole)
+        write_atomically(path, lambda part: part.write_bytes(whole))
     with enough_room(path), open(path, "a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="")
         if not whole:

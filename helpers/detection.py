@@ -51,7 +51,7 @@ def detect(photos, device="cpu", min_score=0.9, min_face=20, max_side=1024, batc
             chunk = members[start:start + fits]
             batch = torch.zeros(len(chunk), *size, 3, dtype=torch.uint8)
             for row, i in enumerate(chunk):
-                small = _shrink(photos[i], scales[i])
+                small = shrink(photos[i], scales[i])
                 batch[row, :small.shape[1], :small.shape[2]] = small.permute(1, 2, 0)
             for i, result in zip(chunk, zip(*_mtcnn(device, min_face).detect(batch.numpy(), landmarks=True))):
                 found[i] = _detections(*result, scales[i], min_score)
@@ -70,7 +70,8 @@ def detect_largest(photos, device="cpu", large=60):
     return [Detections(faces.boxes[:1], faces.scores[:1], faces.points[:1]) for faces in found]
 
 
-def _shrink(photo, scale):
+def shrink(photo, scale):
+    """A photo (3, H, W) scaled down by a factor of at most 1."""
     if scale == 1:
         return photo
     size = [max(1, round(s * scale)) for s in photo.shape[1:]]

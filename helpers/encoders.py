@@ -172,7 +172,7 @@ class LayerFreezer:
     """Let the first layers of an encoder rest: layers[i] of them in epoch i, the last entry ever after.
 
     For networks whose children stand in the order of the picture's way, such as ResNets (10 children) and torchvision's
-    MobileNets and EfficientNets (those of their `features`).
+    MobileNets (those of their `features`, 19 in mobilenet_v2).
     Resting layers keep their weights and, in batch normalisation, their statistics.
     """
 
@@ -206,8 +206,6 @@ def embed(encoder, faces, mirror=True, attn_mask=None, batch_size=32):
         mask = attn_mask
         if mask is not None:
             mask = (mask if len(mask) == 1 else mask[start:start + batch_size]).to(device)
-        unit = F.normalize(encoder(batch, mask).float())
-        if mirror:
-            unit = F.normalize(unit + F.normalize(encoder(batch.flip(-1)).float()))
-        parts.append(unit.cpu())
+        unit = F.normalize(encoder(torch.cat([batch, batch.flip(-1)]) if mirror else batch, mask).float())
+        parts.append((F.normalize(sum(unit.chunk(2))) if mirror else unit).cpu())
     return torch.cat(parts).numpy()

@@ -44,7 +44,7 @@ def alone_in(folder):
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise RuntimeError(f"Another process is at work in {folder}: wait until it has finished, or stop it first.") from None
+        raise BlockingIOError(f"Another process is at work in {folder}: wait for it, or stop it first.") from None
     try:
         yield
     finally:

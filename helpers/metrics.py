@@ -180,9 +180,9 @@ def open_set(gallery, gallery_people, probes, probe_people, impostors, far=0.01)
     threshold and its most similar photo shows the right person (Phillips et al. 2011). Returns right (N,), 1 or 0, and
     the threshold; the mean of right is the DIR.
     """
-    if len(impostors) * far < 1:
+    if not len(impostors) or len(impostors) * far < 1:
         raise ValueError(f"A FAR of {far:g} can't be measured with {len(impostors)} photos of impostors: "
-                         f"{int(np.ceil(1 / far))} or more are needed.")
+                         f"{int(np.ceil(1 / min(far, 1)))} or more are needed.")
     alarms = np.sort(_best(impostors, gallery)[0])[::-1]
     threshold = float(alarms[_allowed(far, len(alarms))])
     score, row = _best(probes, gallery)

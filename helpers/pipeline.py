@@ -6,22 +6,27 @@ import torch
 import torch.nn.functional as F
 
 from .alignment import align_faces
-from .detection import detect, detect_largest
+from .detection import detect, detect_largest, shrink
 from .encoders import embed, weights_id
 from .gallery import Gallery
 from .photos import PhotoError, picture_files, read_photo
 from .progress import progress_bar
 
+LONGEST = 2048  # pixels; twice what the detector looks at
+
 
 def read_folder(folder):
     """Every picture of a folder, sorted by name: photos (a list of uint8 (3, H, W)), their names, and what was skipped.
+
+    All are in memory at once, so those of more than 2,048 pixels are made smaller.
 
     skipped: a sentence for each file that is no readable picture.
     """
     photos, names, skipped = [], [], []
     for path in picture_files(folder):
         try:
-            photos.append(read_photo(path))
+            photo = read_photo(path)
+            photos.append(shrink(photo, min(1, LONGEST / max(photo.shape))))
             names.append(path.stem)
         except PhotoError as error:
             skipped.append(str(error))
@@ -29,6 +34,11 @@ def read_folder(folder):
         raise ValueError(f"{folder} holds no picture that can be read: put photos in it, named so that one person's "
                          "sort together, such as ada_1.jpg and ada_2.jpg.")
     return photos, names, skipped
+
+
+def person_in(name):
+    """Whom a photo's name claims to show: `ada` of `ada_1`; a name without a number claims nobody else's."""
+    return name.rpartition("_")[0] or name
 
 
 def largest_faces(found, names):
@@ -131,9 +141,15 @@ def enrol_folder(pipeline, photos, path, tell=print, piece=1024):
     marks = [f"{photos.key(i)} {file.stat().st_size} {file.stat().st_mtime_ns}" for i, file in enumerate(photos.files)]
     known = Gallery(pipeline.encoder.dim, maker=weights_id(pipeline.encoder))
     if path.exists():
-        saved = Gallery.load(path)
-        known = saved if saved.maker == known.maker else known
-    known.keep(np.isin(known.sources, marks))
+        try:
+            saved = Gallery.load(path)
+            known = saved if saved.maker == known.maker else known
+        except ValueError as error:
+            tell(str(error).replace("enrol the photos again", "the photos are enrolled again"))
+    there = np.isin(known.sources, marks)
+    known.keep(there)
+    if not there.all():
+        known.save(path)  # who is gone from the folder is gone from the disk as well
     done = set(known.sources)
     for start in range(0, len(photos), piece):
         todo = [i for i in range(start, min(start + piece, len(photos))) if marks[i] not in done]

@@ -38,7 +38,7 @@ def main(arguments=None):
     parser.add_argument("--out", required=True, help="where the weights go; FACES_HOURGLASS may name them then")
     try:
         train_hourglass(parser.parse_args(arguments))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"{error}")
 
 

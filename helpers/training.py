@@ -85,6 +85,8 @@ def _train(run, both, images, targets, plan):
     accelerator = Accelerator(mixed_precision=best_precision(device), cpu=device == "cpu", kwargs_handlers=[
         DistributedDataParallelKwargs(find_unused_parameters=plan.freezer is not None)])
     with alone_in(run.folder) if accelerator.is_main_process else nullcontext():
+        if Run(run.folder).finished:
+            raise BlockingIOError(f"Another process has just finished {run.folder}: run this again to load it.")
         _epochs(run, both, images, targets, plan, accelerator)
     both.eval()
 
@@ -111,8 +113,9 @@ def _epochs(run, both, images, targets, plan, accelerator):
             row, seconds = _one_epoch(epoch, step_module, both, optimiser, scheduler, images, targets, plan, accelerator, bar)
         except torch.OutOfMemoryError:
             size = len(plan.batches(epoch, plan.seed)[0])
-            raise RuntimeError(f"The GPU's memory is too small for batches of {size} photos: try batch_size={size // 2}, or "
-                               f"a smaller encoder. {len(run.history)} finished epochs are kept.") from None
+            raise RuntimeError(f"The GPU's memory is too small for batches of {size} photos: try {max(2, size // 2)} (a run of "
+                               "its own, from the start) or a smaller encoder. The setting is FACES_BATCH_SIZE in notebook 2, "
+                               "batch_size by command, P and K where people are drawn.") from None
         run.seconds += seconds
         if plan.evaluate is not None:
             row |= {key: float(number) for key, number in plan.evaluate(both["model"].eval()).items()}

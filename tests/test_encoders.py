@@ -1,10 +1,12 @@
 """Encoders by name: the embedding's size, the mirror, and names that do not exist."""
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from helpers.encoders import Encoder, embed
+from helpers.encoders import Encoder, LayerFreezer, embed
 
 
 @pytest.mark.parametrize("name", ["resnet10_small", "mamba", "resnet18", "resnet34", "resnet50", "resnext50_32x4d",
@@ -47,6 +49,13 @@ def test_weights_of_a_file_are_taken_where_they_fit(tmp_path):
     (tmp_path / "cut.safetensors").write_bytes(b"cut")
     with pytest.raises(ValueError, match="cut.safetensors holds no weights"):
         Encoder("resnet18", 32, 64, weights=str(tmp_path / "cut.safetensors"))
+
+
+def test_first_layers_rest_in_mobilenets_as_in_resnets():
+    net = Encoder("mobilenet_v2", 8, 32).net
+    LayerFreezer([4])(SimpleNamespace(net=net), epoch=0)
+    rests = [not any(p.requires_grad for p in layer.parameters()) for layer in net.features]
+    assert len(rests) == 19 and rests == [True] * 4 + [False] * 15 and not net.features[3].training
 
 
 def test_a_deeper_network_grows_out_of_a_shallower_one(tmp_path, random_faces):

@@ -152,6 +152,12 @@ def test_enrolling_that_is_killed_goes_on_and_only_news_are_embedded(tmp_path, s
     assert len(changed) == len(whole) - 1 and changed.people.count("person 1") == 4
     assert Gallery.load(path).sources == changed.sources
 
+    (tmp_path / "photos" / "person 1" / "new.png").unlink()
+    enrol(folder_of_people(tmp_path / "photos"), path)
+    assert Gallery.load(path).people.count("person 1") == 3, "who is gone from the folder is gone from the file"
+    path.write_bytes(path.read_bytes()[:100])
+    assert len(enrol(folder_of_people(tmp_path / "photos"), path)[0]) == len(whole) - 2
+
 
 def test_a_disk_that_is_full_at_a_checkpoint_leaves_the_last_good_one(tmp_path, monkeypatch):
     whole, _ = train(tmp_path / "whole")
@@ -175,9 +181,9 @@ def test_two_at_once_in_one_folder_are_refused(tmp_path, some_orl):
     _, run = train(tmp_path / "first")
     (run.folder / "model.safetensors").unlink()  # as if it were still at work
     photos = photos_of(tmp_path / "photos", some_orl, people=1)
-    with alone_in(run.folder), pytest.raises(RuntimeError, match="Another process is at work in"):
+    with alone_in(run.folder), pytest.raises(BlockingIOError, match="Another process is at work in"):
         train(tmp_path / "first")
-    with alone_in(tmp_path / "set"), pytest.raises(RuntimeError, match="Another process is at work in"):
+    with alone_in(tmp_path / "set"), pytest.raises(BlockingIOError, match="Another process is at work in"):
         straighten(photos, tmp_path / "set")
     assert len(train(tmp_path / "first")[1].history) == EPOCHS and len(straighten(photos, tmp_path / "set")) == 4
 
@@ -190,5 +196,5 @@ class TooLarge(MarginHead):
 
 
 def test_a_gpu_out_of_memory_names_the_batch_size_to_try(tmp_path):
-    with pytest.raises(RuntimeError, match="batches of 8 photos: try batch_size=4"):
+    with pytest.raises(RuntimeError, match="batches of 8 photos: try 4"):
         train(tmp_path, loss=TooLarge(16, 4))
