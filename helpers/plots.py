@@ -80,10 +80,10 @@ def curves(histories, panels, title=None):
     """Training curves: histories {name: list of rows}; panels {column: label of its axis}."""
     figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.2), squeeze=False)
     for axis, (key, label) in zip(axes.flat, panels.items()):
-        for name, history in histories.items():
+        for k, (name, history) in enumerate(histories.items()):  # one colour for each run, also where a panel lacks some
             rows = [row for row in history if key in row]
             if rows:
-                axis.plot([row["epoch"] for row in rows], [row[key] for row in rows], label=name)
+                axis.plot([row["epoch"] for row in rows], [row[key] for row in rows], color=f"C{k}", label=name)
         axis.set(xlabel="epoch", ylabel=label)
     max(axes.flat, key=lambda axis: len(axis.lines)).legend(fontsize=8)  # the first that shows every run
     return _done(figure, title)
