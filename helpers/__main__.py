@@ -22,8 +22,8 @@ from .embedding_map import embedding_map
 from .encoders import Encoder, embed
 from .faces import folder_of_people
 from .files import to_csv, write_atomically, write_text
-from .photos import PhotoError, read_photo
-from .pipeline import FacePipeline, enrol_folder, person_in, read_folder
+from .photos import PhotoError, picture_files, read_photo
+from .pipeline import NO_PICTURE, FacePipeline, enrol_folder, person_in, read_pictures
 from .progress import progress_bar
 from .settings import load_settings
 from .verification import clusters, measure, verdicts
@@ -51,31 +51,47 @@ def predict(options, pipeline, verifier):
 
 def arrange(options, pipeline, verifier):
     """All photos of a folder: matrix.png, similarity.csv and groups.csv."""
-    photos, names, skipped = read_folder(options.folder)
-    found = in_pieces(pipeline, photos)
-    for sentence in skipped + [f"{name}: no face was found" for name, faces in zip(names, found) if not faces]:
-        say(options, sentence)
-    names, faces = [name for name, faces in zip(names, found) if faces], [faces[0] for faces in found if faces]
-    if not faces:
-        raise PhotoError(f"{options.folder}: no photo shows a face that the detector finds.")
+    names, faces, skipped = faces_in(options, pipeline)
     embeddings = np.stack([face.embedding for face in faces])
     similarity, threshold = embeddings @ embeddings.T, verifier.threshold(options.fpr)
     groups = clusters(similarity, threshold)
     folder = options.out / "arrange"
+    write_text(folder / "similarity.csv", to_csv([["", *names], *([n, *row] for n, row in zip(names, similarity.round(4)))]))
+    write_text(folder / "groups.csv", to_csv([("photo", "group"), *zip(names, groups.tolist())]))
     figure = plots.similarity_matrix(similarity, [face.face for face in faces], names, f"Similarity of the photos in "
                                      f"{Path(options.folder).name}/", threshold, [person_in(name) for name in names])
     save_figure(figure, folder / "matrix.png")
-    write_text(folder / "similarity.csv", to_csv([["", *names], *([n, *row] for n, row in zip(names, similarity.round(4)))]))
-    write_text(folder / "groups.csv", to_csv([("photo", "group"), *zip(names, groups.tolist())]))
     for group in range(groups.max() + 1):
         say(options, f"group {group}: {', '.join(name for name, of in zip(names, groups) if of == group)}")
     say(options, f"written to {folder}/")
     return {"photos": names, "groups": groups.tolist(), "threshold": round(threshold, 4), "skipped": skipped}, 0
 
 
+def faces_in(options, pipeline, piece=64):
+    """The largest face of every photo of a folder that shows one, a few photos in memory at a time: their names, the Faces
+    (whose own number counts within its piece), and a sentence for each file that is no readable picture."""
+    paths, names, faces, skipped = picture_files(options.folder), [], [], []
+    for start in progress_bar(range(0, len(paths), piece), unit="batch", disable=len(paths) <= piece):
+        photos, some, bad = read_pictures(paths[start:start + piece])
+        found = pipeline(photos)
+        for sentence in bad + [f"{name}: no face was found" for name, own in zip(some, found) if not own]:
+            say(options, sentence)
+        names += [name for name, own in zip(some, found) if own]
+        faces += [own[0] for own in found if own]
+        skipped += bad
+    if not faces:
+        raise PhotoError(NO_PICTURE.format(options.folder) if len(skipped) == len(paths) else
+                         f"{options.folder}: no photo shows a face that the detector finds.")
+    return names, faces, skipped
+
+
 def identify(options, pipeline, verifier):
     """Every face of some photos, named after the most similar person of a gallery, or unknown; framed pictures of them."""
-    known, results, skipped, threshold = new_gallery(options, pipeline), [], [], verifier.threshold(options.fpr)
+    known, results, skipped = new_gallery(options, pipeline), [], []
+    threshold = verifier.gallery_threshold(len(known), options.fpr)
+    if (least := verifier.fprs[0] * len(known)) > options.fpr:
+        say(options, f"{len(known)} photos are many for this recogniser: up to {min(1, least):.2g} of all strangers' faces may "
+                     "get a name.")
     for number, path in enumerate(options.photos, 1):
         try:
             photo = read_photo(path)
@@ -139,12 +155,6 @@ def draw_map(options, pipeline, _):
     return {"map": str(path), "photos": len(people)}, 0
 
 
-def in_pieces(pipeline, photos, size=64):
-    """The pipeline's answer for many photos, with a bar; a Face's own number counts within its piece."""
-    pieces = [photos[start:start + size] for start in range(0, len(photos), size)]
-    return [faces for piece in progress_bar(pieces, unit="batch", disable=len(pieces) < 2) for faces in pipeline(piece)]
-
-
 def say(options, sentence):
     """Print for people; with --json to stderr, so that stdout is one line of JSON."""
     print(sentence, file=sys.stderr if options.json else sys.stdout)
@@ -153,7 +163,8 @@ def say(options, sentence):
 def main(arguments=None):
     """Read the command, load the models, run it; returns the exit code."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--fpr", type=float, default=0.01, help="tolerated share of false matches; default 0.01")
+    common.add_argument("--fpr", type=float, default=0.01, help="tolerated share of false matches: of pairs of two people, for identify of "
+                        "unknown faces that get a name; default 0.01")
     common.add_argument("--encoder", default=course.SHIPPED_RECOGNISER, help="default: the shipped recogniser")
     common.add_argument("--out", type=Path, default=Path("outputs"))
     common.add_argument("--json", action="store_true", help="one line of JSON on stdout, sentences on stderr")

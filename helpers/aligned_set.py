@@ -8,6 +8,7 @@
 """
 import csv
 import shutil
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from .files import alone_in, enough_room, to_csv, write_atomically, write_text
 from .progress import progress_bar
 
 BOX = ["box_left", "box_top", "box_right", "box_bottom"]
-COLUMNS = ["photo", "skipped", "residual", *BOX, *POINT_COLUMNS]
+COLUMNS = ["photo", "bytes", "skipped", "residual", *BOX, *POINT_COLUMNS]
 CHUNK = 128  # photos between two writes
 
 
@@ -36,8 +37,8 @@ def build_aligned_set(faces, hourglass, folder, maker, device="cpu", progress=Tr
 
     def look():
         same = maker_file.exists() and maker_file.read_text() == maker
-        done = {row["photo"] for row in read_rows(folder)} if same else set()
-        return same, [i for i in range(len(faces)) if faces.key(i) not in done]
+        done = {(row["photo"], row["bytes"]) for row in read_rows(folder)} if same else set()
+        return same, [i for i in range(len(faces)) if _mark(faces, i) not in done]
 
     if look()[1] or not sheet.exists():
         with alone_in(folder):
@@ -45,6 +46,8 @@ def build_aligned_set(faces, hourglass, folder, maker, device="cpu", progress=Tr
             if folder.exists() and not same:
                 shutil.rmtree(folder)
             write_text(maker_file, maker)
+            if todo:
+                (folder / "faces.csv").unlink(missing_ok=True)  # the array is collected anew, with what is new
             chunks = range(0, len(todo), CHUNK)
             for start in progress_bar(chunks, desc="straightening", unit="chunk", disable=not (progress and todo)):
                 rows = _straighten(faces, todo[start:start + CHUNK], hourglass, folder, device)
@@ -53,6 +56,12 @@ def build_aligned_set(faces, hourglass, folder, maker, device="cpu", progress=Tr
             write_text(folder / "skipped.csv", to_csv([("photo", "why"), *skipped]))
             _write_debug_sheet(faces, sheet)
     return load_aligned_set(folder, {faces.key(i) for i in range(len(faces))})
+
+
+def _mark(faces, i):
+    """A photo's key and its size in bytes, as photos.csv has them: a photo that was replaced is straightened again."""
+    path = Path(faces.files[i])
+    return faces.key(i), str(path.stat().st_size) if path.exists() else ""
 
 
 def load_aligned_set(folder, keys):
@@ -102,29 +111,33 @@ def _read_column(path):
 
 
 def _write_array(path, faces):
-    shape = (len(faces), *faces.photo(0).shape)
-    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-    for i in progress_bar(range(len(faces)), desc="collecting faces", disable=len(faces) < 5000):
-        array[i] = faces.photo(i)
-    array.flush()
+    about = {"descr": "|u1", "fortran_order": False, "shape": (len(faces), *faces.photo(0).shape)}
+    with open(path, "wb") as file:  # written, not memory-mapped: there, a full disk would kill the process without a word
+        np.lib.format.write_array_header_1_0(file, about)
+        for i in progress_bar(range(len(faces)), desc="collecting faces", disable=len(faces) < 5000):
+            file.write(faces.photo(i).numpy().tobytes())
 
 
 def read_rows(folder):
-    """The rows of photos.csv as dicts; none if nothing was made yet. A row cut short by a kill does not count."""
+    """The rows of photos.csv as dicts; none if nothing was made yet. A row cut short by a kill does not count.
+
+    Of a photo that was replaced and straightened again the last row counts.
+    """
     path = folder / "photos.csv"
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if row[COLUMNS[-1]] is not None]
+        return list({row["photo"]: row for row in csv.DictReader(file) if row[COLUMNS[-1]] is not None}.values())
 
 
 def _straighten(faces, index, hourglass, folder, device):
     photos, kept, bad = faces.read(index)
-    rows = {i: {"photo": faces.key(i), "skipped": why} for i, why in bad.items()}
+    why = {i: str(reason) for i, reason in bad.items()}
     found = detect_largest(photos, device)
-    for i, detections in zip(kept, found):
-        if not len(detections):
-            rows[i] = {"photo": faces.key(i), "skipped": "MTCNN sees no face"}
+    why |= {i: "MTCNN sees no face" for i, detections in zip(kept, found) if not len(detections)}
+    rows = {i: dict(zip(COLUMNS, (*_mark(faces, i), why.get(i, "")))) for i in index}
+    for i in why:  # it may be that of an older photo of this name
+        (folder / f"{faces.key(i)}.jpg").unlink(missing_ok=True)
     good = [k for k, detections in enumerate(found) if len(detections)]
     if good:
         boxes = np.stack([found[k].boxes[0] for k in good])
@@ -135,7 +148,7 @@ def _straighten(faces, index, hourglass, folder, device):
             (folder / key).parent.mkdir(exist_ok=True)
             save_jpeg(Image.fromarray(face.permute(1, 2, 0).numpy()), folder / f"{key}.jpg")
             numbers = [f"{v:.2f}" for v in (rest, *box, *five.flatten())]
-            rows[kept[k]] = {"photo": key, "skipped": "", **dict(zip(COLUMNS[2:], numbers))}
+            rows[kept[k]] |= dict(zip(COLUMNS[3:], numbers))
     return [rows[i] for i in index]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 
 from .encoders import Encoder, weights_id
 from .files import write_atomically
@@ -44,7 +44,7 @@ def keep_note(path, **notes):
     """Add notes to a model that is saved already, such as the thresholds that were measured for it."""
     with safe_open(path, "pt") as file:
         labels = file.metadata() | {key: str(note) for key, note in notes.items()}
-    weights = load_file(path)
+    weights = load(Path(path).read_bytes())  # not memory-mapped, or Windows would not replace the file
     write_atomically(path, lambda part: save_file(weights, part, metadata=labels))
 
 
@@ -120,7 +120,7 @@ def new_vit(settings):
 def photo_folder(settings, strangers, each=3):
     """`test_images/` if the user put pictures there, else a folder of sample photos of the given strangers' names."""
     own = Path("test_images")
-    if picture_files(own):
+    if own.is_dir() and picture_files(own):
         return own
     folder = settings.run_dir / "sample_photos"
     shutil.rmtree(folder, ignore_errors=True)

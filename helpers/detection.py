@@ -75,7 +75,7 @@ def shrink(photo, scale):
     if scale == 1:
         return photo
     size = [max(1, round(s * scale)) for s in photo.shape[1:]]
-    return torch.nn.functional.interpolate(photo[None].float(), size, mode="bilinear", antialias=True)[0].byte()
+    return torch.nn.functional.interpolate(photo[None].float(), size, mode="bilinear", antialias=True)[0].round().byte()
 
 
 def _detections(boxes, scores, points, scale, min_score):

@@ -78,9 +78,9 @@ class Encoder(nn.Module):
 
 
 def _new_net(name, dim, pretrained, options):
+    if pretrained and (name == "mamba" or name in SMALL):
+        raise ValueError(f"No ImageNet weights exist for the encoder '{name}': choose none, or the path of a saved one.")
     if name == "mamba":
-        if pretrained:
-            raise ValueError("No ImageNet weights exist for the encoder 'mamba': choose none, or the path of a saved one.")
         try:
             return Mamba(dim, **options)
         except TypeError as error:

@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import shutil
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,10 +18,23 @@ def write_atomically(path, write):
     try:
         with enough_room(path):
             write(part)
+            with open(part, "rb+") as file:
+                os.fsync(file.fileno())  # else a power cut may leave the new name with nothing in it
+        _replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    os.replace(part, path)
+
+
+def _replace(part, path):
+    for wait in (0.1, 0.5, 2, None):  # Windows refuses while a reader, such as a virus scanner, has the old file open
+        try:
+            return os.replace(part, path)
+        except PermissionError:
+            if wait is None:
+                raise PermissionError(f"{path} can't be replaced: another program or notebook has it open. Close it there "
+                                      "and run again.") from None
+            time.sleep(wait)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import html
 import io
 import sys
 import zipfile
-import zlib
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -15,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from . import plots
 from .photos import PHOTO_SUFFIXES, PhotoError, read_photo
+from .pipeline import read_smaller
 from .verification import verdicts
 
 AS_IT_IS = {"align_self": "flex-start", "max_width": "100%"}  # a box would stretch its pictures
@@ -29,7 +29,7 @@ def read_uploads(files):
     photos, names, skipped = [], [], []
     for name, data in _unpacked(files, skipped):
         try:
-            photos.append(read_photo(io.BytesIO(data), name))
+            photos.append(read_smaller(io.BytesIO(data), name))
             names.append(Path(name).stem)
         except PhotoError as error:
             skipped.append(str(error))
@@ -55,7 +55,7 @@ def _unpacked(files, skipped):
                 skipped.append(f"{name} is damaged and can't be unpacked to its end.")
             elif total <= MAX_UPLOAD:
                 yield name, data
-        except (RuntimeError, NotImplementedError, zlib.error) as error:  # locked, of an unknown kind, or damaged
+        except Exception as error:  # locked, of an unknown kind, or damaged: each way of packing has errors of its own
             skipped.append(f"{name} can't be unpacked to its end ({type(error).__name__}).")
         if total > MAX_UPLOAD:
             skipped.append(f"{name}: more than {MAX_UPLOAD // 1_000_000} MB in all; put the photos into a folder instead, "
@@ -117,9 +117,9 @@ def compare_app(pipeline, verifier, faces=(), names=()):
 
 
 def picker_app(pipeline, photo, gallery, verifier):
-    """Every face of a group photo as a button; the one that is pressed is looked up in a gallery, at the slider's FPR."""
+    """Every face of a group photo as a button; the one that is pressed is looked up in a gallery, at the slider's FAR."""
     [faces] = pipeline([photo])
-    slider = _fpr_slider(verifier)
+    slider = _fpr_slider(verifier, "FAR")
     buttons = widgets.ToggleButtons(options=[(f"face {i + 1}", i) for i in range(len(faces))], description="who is")
     picture, answer = widgets.Image(format="png", layout=AS_IT_IS), widgets.HTML()
 
@@ -128,7 +128,7 @@ def picker_app(pipeline, photo, gallery, verifier):
             answer.value = "No face was found in this photo."
             return
         face = faces[buttons.value or 0]
-        names, similarity = gallery.identify(face.embedding[None], verifier.threshold(slider.value))
+        names, similarity = gallery.identify(face.embedding[None], verifier.gallery_threshold(len(gallery), slider.value))
         framed = Image.fromarray(np.asarray(photo).transpose(1, 2, 0))
         ImageDraw.Draw(framed).rectangle(face.box.tolist(), outline="lime", width=max(2, framed.width // 150))
         framed.thumbnail((480, 480))
@@ -141,10 +141,10 @@ def picker_app(pipeline, photo, gallery, verifier):
     return widgets.VBox([widgets.HBox([buttons, slider]), picture, answer])
 
 
-def _fpr_slider(verifier):
+def _fpr_slider(verifier, name="FPR"):
     measured = [float(f"{fpr:.2g}") for fpr in np.geomspace(verifier.fprs[0] * 1.06, verifier.fprs[-1] * 0.94, 25)]
     nearest = min(measured, key=lambda fpr: abs(np.log(fpr / 0.01)))
-    return widgets.SelectionSlider(options=measured, value=nearest, description="FPR", continuous_update=False)
+    return widgets.SelectionSlider(options=measured, value=nearest, description=name, continuous_update=False)
 
 
 def webcam_photo():

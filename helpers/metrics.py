@@ -129,6 +129,8 @@ def _interval(blocks, steps, fpr, resamples, seed):
     for r in np.flatnonzero((negatives > 0) & (positives > 0)):
         last = np.searchsorted(passed[:, r], np.ravel(fpr) * negatives[r] * (1 + 1e-12), side="right") - 1
         rates.append(found[last, r] / positives[r])
+    if not rates:  # nobody with two photos was ever drawn
+        return np.full((2, *np.shape(fpr)), np.nan)
     return np.quantile(np.reshape(rates, (-1, *np.shape(fpr))), [0.025, 0.975], axis=0)
 
 
@@ -183,8 +185,8 @@ def open_set(gallery, gallery_people, probes, probe_people, impostors, far=0.01)
     if not len(impostors) or len(impostors) * far < 1:
         raise ValueError(f"A FAR of {far:g} can't be measured with {len(impostors)} photos of impostors: "
                          f"{int(np.ceil(1 / min(far, 1)))} or more are needed.")
-    alarms = np.sort(_best(impostors, gallery)[0])[::-1]
-    threshold = float(alarms[_allowed(far, len(alarms))])
+    alarms = np.append(np.sort(_best(impostors, gallery)[0])[::-1], -np.inf)
+    threshold = float(alarms[_allowed(far, len(impostors))])
     score, row = _best(probes, gallery)
     return ((score > threshold) & (np.asarray(gallery_people)[row] == np.asarray(probe_people))).astype(float), threshold
 

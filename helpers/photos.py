@@ -62,4 +62,4 @@ def picture_files(folder):
 
 def natural_order(path):
     """A sorting key that puts `photo 2` before `photo 10`."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]

@@ -13,32 +13,43 @@ from .photos import PhotoError, picture_files, read_photo
 from .progress import progress_bar
 
 LONGEST = 2048  # pixels; twice what the detector looks at
+NO_PICTURE = ("{} holds no picture that can be read: put photos in it, named so that one person's sort together, such as "
+              "ada_1.jpg and ada_2.jpg.")
 
 
 def read_folder(folder):
-    """Every picture of a folder, sorted by name: photos (a list of uint8 (3, H, W)), their names, and what was skipped.
-
-    All are in memory at once, so those of more than 2,048 pixels are made smaller.
-
-    skipped: a sentence for each file that is no readable picture.
-    """
-    photos, names, skipped = [], [], []
-    for path in picture_files(folder):
-        try:
-            photo = read_photo(path)
-            photos.append(shrink(photo, min(1, LONGEST / max(photo.shape))))
-            names.append(path.stem)
-        except PhotoError as error:
-            skipped.append(str(error))
+    """`read_pictures` of every picture of a folder, sorted by name; a ValueError if there is none."""
+    photos, names, skipped = read_pictures(picture_files(folder))
     if not photos:
-        raise ValueError(f"{folder} holds no picture that can be read: put photos in it, named so that one person's "
-                         "sort together, such as ada_1.jpg and ada_2.jpg.")
+        raise ValueError(NO_PICTURE.format(folder))
     return photos, names, skipped
 
 
+def read_pictures(paths):
+    """Photos (a list of uint8 (3, H, W)), their names, and a sentence for each file that is no readable picture.
+
+    All are in memory at once, so those of more than 2,048 pixels are made smaller.
+    """
+    photos, names, skipped = [], [], []
+    for path in paths:
+        try:
+            photos.append(read_smaller(path))
+            names.append(path.stem)
+        except PhotoError as error:
+            skipped.append(str(error))
+    return photos, names, skipped
+
+
+def read_smaller(path, name=None):
+    """`read_photo`, made smaller if it is longer than 2,048 pixels."""
+    photo = read_photo(path, name)
+    return shrink(photo, min(1, LONGEST / max(photo.shape)))
+
+
 def person_in(name):
-    """Whom a photo's name claims to show: `ada` of `ada_1`; a name without a number claims nobody else's."""
-    return name.rpartition("_")[0] or name
+    """Whom a photo's name claims to show: `ada` of `ada_1`; a name without a number at its end claims nobody else's."""
+    person, _, number = name.rpartition("_")
+    return person if person and number.isdecimal() else name
 
 
 def largest_faces(found, names):

@@ -173,7 +173,7 @@ def similarity_matrix(similarity, faces, names, title=None, threshold=None, grou
     groups: a label for each photo; neighbours of one label share a white frame.
     """
     n = len(names)
-    cell = float(np.clip(12 / n, 0.16, 0.62))  # inches; a hundred photos still fit a page
+    cell = min(float(np.clip(12 / n, 0.16, 0.62)), 80 / (n + 1))  # inches; a hundred photos still fit a page
     figure, axis = plt.subplots(figsize=(cell * (n + 1) + 2.2, cell * (n + 1) + 0.6))
     image = axis.imshow(similarity, cmap="viridis", vmin=0, vmax=1)
     for i, face in enumerate(faces):

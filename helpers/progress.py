@@ -23,5 +23,5 @@ class _OneOutput:
 
 def progress_bar(items=None, **options):
     """A tqdm bar with tqdm's own options, over items or with a total, fit for notebooks and for terminals."""
-    in_notebook = type(get_ipython()).__name__ == "ZMQInteractiveShell"
+    in_notebook = hasattr(get_ipython(), "kernel")  # Jupyter, VS Code, Colab
     return tqdm(items, mininterval=1, ncols=140, file=_OneOutput() if in_notebook else None, **options)

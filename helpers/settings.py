@@ -71,6 +71,8 @@ class Settings:
         if self.device != "auto":
             if self.device.startswith("cuda") and not torch.cuda.is_available():
                 raise ValueError(f"FACES_DEVICE is '{self.device}', but torch sees no CUDA GPU here; leave it at auto.")
+            if self.device == "mps" and not torch.backends.mps.is_available():
+                raise ValueError("FACES_DEVICE is 'mps', but torch sees no Apple GPU here; leave it at auto.")
             return torch.device(self.device)
         return torch.device("cuda" if torch.cuda.is_available() else
                             "mps" if torch.backends.mps.is_available() else "cpu")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 
 from . import course
 from .alignment import WIDEN
@@ -60,12 +61,14 @@ def train_hourglass(options):
     crops, points = crops[~held_out], points[~held_out]
     wild = Compose(Jitter(45, 0.2, 0.07, crop=CROP), Degrade())
     mild = Compose(Jitter(30, 0.1, 0.05, crop=CROP), Degrade(tint=0.15, blur=1.0, noise=4))
-    stages = ((options.run, wild, options.epochs, options.lr), (f"{options.run}_polish", mild, options.polish, options.lr / 8))
-    for folder, augment, epochs, lr in stages:
+    stages = [(options.run, wild, options.epochs, options.lr), (f"{options.run}_polish", mild, options.polish, options.lr / 8)]
+    for folder, augment, epochs, lr in [stage for stage in stages if stage[2]]:
         run = fit(model, HeatmapLoss(options.sigma), crops, points, folder, epochs=epochs, lr=lr, seed=options.seed,
                   batch_size=options.batch_size, augment=augment,
                   evaluate=lambda net: {"nme": nme(predict_points(net, seen_crops, mirror=True)[0], seen_points).mean()})
         print(f"{run.folder}: NME of the photos held out {run.history[-1]['nme']:.4f}, {run.seconds / 60:.0f} minutes")
+    if not PartialState().is_main_process:
+        return
     course.save_model(model, options.out, seed=options.seed, epochs=options.epochs, polish=options.polish, sigma=options.sigma)
     print(f"{options.out}: {Path(options.out).stat().st_size / 1e6:.1f} MB")
 

@@ -5,6 +5,7 @@ killed and resumed ends with the very same weights as one that was not.
 """
 import hashlib
 import json
+import os
 import time
 import zlib
 from contextlib import nullcontext
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import set_seed
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
@@ -61,6 +63,10 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
     TensorBoard finds the curves in the run folder.
     """
     batches = batches or shuffled(len(images), batch_size)
+    if epochs < 1 or not batches(0, seed):
+        raise ValueError(f"There is nothing to learn: {epochs} epochs, and {len(images)} photos in batches of {batch_size}, of "
+                         "which one with a single photo is left out. Take more photos, or a larger batch_size "
+                         "(FACES_BATCH_SIZE).")
     for kind, name, known in (("optimizer", optimizer, OPTIMIZERS), ("schedule", schedule, SCHEDULES)):
         if name not in known:
             raise ValueError(f"There is no {kind} '{name}': choose {', '.join(known)}.")
@@ -72,7 +78,11 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
     if run.finished:
         run.load_into(model, loss)
         return run
-    run.settings = hyper
+    before, precision = run.settings.get("precision"), best_precision(next(model.parameters()).device.type)
+    if before not in (None, precision):
+        print(f"{run.folder} was begun in the precision '{before}' and goes on in '{precision}', the fastest here: its end is "
+              "not that of either alone.")
+    run.settings = hyper | {"precision": precision}
     plan = SimpleNamespace(epochs=epochs, optimizer=optimizer, lr=lr, weight_decay=weight_decay, schedule=schedule, clip=clip,
                            batches=batches, augment=augment, evaluate=evaluate, freezer=freezer, best=best, hours=hours,
                            keep=keep or {}, seed=seed, progress=progress)
@@ -81,14 +91,22 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
 
 
 def _train(run, both, images, targets, plan):
-    device = next(both.parameters()).device.type
-    accelerator = Accelerator(mixed_precision=best_precision(device), cpu=device == "cpu", kwargs_handlers=[
-        DistributedDataParallelKwargs(find_unused_parameters=plan.freezer is not None)])
+    accelerator = _accelerator(next(both.parameters()).device, find_unused_parameters=plan.freezer is not None)
     with alone_in(run.folder) if accelerator.is_main_process else nullcontext():
         if Run(run.folder).finished:
             raise BlockingIOError(f"Another process has just finished {run.folder}: run this again to load it.")
         _epochs(run, both, images, targets, plan, accelerator)
     both.eval()
+
+
+def _accelerator(device, **options):
+    """Accelerate on the model's own device, which it would otherwise choose once for all trainings of a process."""
+    if PartialState._shared_state and PartialState().num_processes == 1:
+        AcceleratorState._reset_state(reset_partial_state=True)
+    if device.type == "cuda" and device.index is not None and "LOCAL_RANK" not in os.environ:
+        torch.cuda.set_device(device)
+    return Accelerator(mixed_precision=best_precision(device.type), cpu=device.type == "cpu",
+                       kwargs_handlers=[DistributedDataParallelKwargs(**options)])
 
 
 def _epochs(run, both, images, targets, plan, accelerator):
@@ -146,6 +164,10 @@ def _one_epoch(epoch, step_module, both, optimiser, scheduler, images, targets, 
         plan.freezer(both["model"], epoch)
     for step, index in enumerate(plan.batches(epoch, plan.seed)):
         set_seed((plan.seed * 1_000_003 + epoch * 10_007 + step) % 2**31 + rank)
+        if len(index) < 2 * world:  # a rest of which some process would get one photo, too few for batch normalisation
+            scheduler.step()
+            bar.update()
+            continue
         index = index.tensor_split(world)[rank]  # in one piece, so that a person's K photos stay together
         batch, goal = (pick(source, index, accelerator.device) for source in (images, targets))
         if plan.augment is not None:

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from . import metrics
 
-FPRS = np.geomspace(1e-4, 0.3, 40)  # where thresholds are measured; in between they are interpolated
+FPRS = np.geomspace(1e-5, 0.3, 50)  # where thresholds are measured; in between they are interpolated
 
 
 @dataclass
@@ -35,6 +35,14 @@ class Verifier:
             raise ValueError(f"An FPR of {fpr:g} was not measured: {self.people} strangers with {self.pairs:,} wrong pairs say "
                              f"something between {low:.2g} and {high:.2g}.")
         return float(np.interp(np.log(fpr), np.log(self.fprs), self.thresholds))
+
+    def gallery_threshold(self, photos, far=0.01):
+        """The cosine that a stranger's best match among so many enrolled photos exceeds with a chance of at most about far.
+
+        Every photo is a chance to be mistaken, so the pairs' FPR is far / photos. If so small a one was not measured, the
+        strictest threshold there is: with more than far / fprs[0] photos it promises less.
+        """
+        return self.threshold(float(np.clip(far / max(photos, 1), self.fprs[0], self.fprs[-1])))
 
     def probability(self, similarity):
         """How probable it is that two faces of this similarity are one person, if beforehand both were equally likely."""

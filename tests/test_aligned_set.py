@@ -107,3 +107,14 @@ def test_an_array_cut_short_by_a_kill_is_made_again(tmp_path, photos, monkeypatc
     assert torch.equal(read_images(faces, tmp_path / "set")[5], faces.photo(5))
     (tmp_path / "set" / "faces.npy").unlink()
     assert torch.equal(read_images(faces.subset([3]), tmp_path / "set")[0], faces.photo(3))
+
+
+def test_a_photo_that_was_replaced_is_straightened_again(tmp_path, photos, some_orl):
+    read_images(build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False), tmp_path / "set")
+    Image.fromarray(some_orl.photo(3).permute(1, 2, 0).numpy()).save(tmp_path / "photos" / "person 0" / "wall.png")
+    Image.new("RGB", (120, 90), "grey").save(tmp_path / "photos" / "person 0" / "0, good.png")
+    faces = build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
+    keys = [faces.key(i) for i in range(len(faces))]
+    assert "person 0/wall.png" in keys and "person 0/0, good.png" not in keys and len(keys) == 6
+    assert read_images(faces, tmp_path / "set").shape == (6, 3, 112, 112)
+    assert {row["photo"]: row["skipped"] for row in read_rows(tmp_path / "set")}["person 0/0, good.png"] == "MTCNN sees no face"

@@ -29,6 +29,8 @@ MINUTES = 60_000  # milliseconds
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """The address of notebook 5 in a JupyterLab of its own, on a copy: the project's notebook stays as it is."""
+    if not CHROMIUM:
+        pytest.skip("no Chromium is installed here, so nobody clicks through notebook 5")
     folder = tmp_path_factory.mktemp("lab")
     for name in ("helpers", "models", "data", "runs", "test_images"):
         if (ROOT / name).exists():
@@ -62,8 +64,6 @@ def lab(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(lab):
     """Notebook 5, run from top to bottom in Chromium."""
-    if not CHROMIUM:
-        pytest.skip("no Chromium is installed here, so nobody clicks through notebook 5")
     sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright is installed here: pip install playwright")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)

@@ -24,6 +24,14 @@ needs_sigkill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windo
 EPOCHS, STEPS = 12, 3
 
 
+@pytest.fixture(autouse=True)
+def threads():
+    """As many threads after a test as before it."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 def in_a_process(work, *arguments):
     """Run work in a process of its own; its exit code, which is -9 if it was killed."""
     context = multiprocessing.get_context("forkserver")

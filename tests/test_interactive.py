@@ -57,6 +57,14 @@ def test_uploads_that_are_too_large_or_broken_are_refused_with_a_sentence(monkey
     broken = bytearray(zipped({"a.png": png()}))
     broken[60:80] = bytes(20)
     assert "can't be unpacked" in read_uploads([("broken.zip", bytes(broken))])[2][0]
+    for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", method) as archive:
+            archive.writestr("a.png", png(200))
+        damaged = bytearray(packed.getvalue())
+        damaged[45:70] = bytes(25)
+        photos, _, skipped = read_uploads([("damaged.zip", bytes(damaged)), ("a.png", png())])
+        assert len(photos) == 1 and "can't be unpacked" in skipped[0]
 
 
 def test_verdicts_follow_the_tolerated_fpr():

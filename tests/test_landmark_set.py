@@ -1,6 +1,10 @@
 """Photos with points become crops with points; what can't be learned from is skipped with a reason; the commands around it."""
 import csv
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,3 +134,14 @@ def test_training_without_its_points_ends_in_a_sentence(tmp_path):
         train_hourglass(["--data", str(tmp_path), str(tmp_path / "missing.csv"), "--out", "never"])
     with pytest.raises(SystemExit, match="nothing to learn from: give --data"):
         train_hourglass(["--out", "never"])
+
+
+def test_two_processes_train_one_hourglass(labelled, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m",
+               "helpers.train_hourglass", "--data", str(labelled), str(labelled / "points.csv"), "--channels", "16", "--epochs",
+               "1", "--polish", "0", "--batch-size", "4", "--device", "cpu", "--run", str(tmp_path / "run"), "--out",
+               str(tmp_path / "model.safetensors")]
+    here = {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run(command, env=os.environ | here, check=True, timeout=300)
+    assert course.load_model(StackedHourglass, tmp_path / "model.safetensors").settings["channels"] == 16
+    assert len(list(tmp_path.glob("run-*"))) == 1

@@ -8,7 +8,7 @@ from skimage.data import astronaut
 
 from helpers.detection import detect
 from helpers.encoders import Encoder
-from helpers.pipeline import FacePipeline, largest_faces, read_folder
+from helpers.pipeline import FacePipeline, largest_faces, person_in, read_folder
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +54,13 @@ def test_no_photos_give_no_faces(pipeline):
 
 
 def test_a_folder_is_read_by_name_and_bad_files_are_told(tmp_path, some_orl):
-    for name in ("ada_10.png", "ada_2.png", "Боб 1.png"):
+    for name in ("ada_10.png", "ada_2.png", "Боб 1.png", "ada_①.png"):
         Image.fromarray(some_orl.photo(0).permute(1, 2, 0).numpy()).save(tmp_path / name)
     (tmp_path / "paper.jpg").write_bytes(b"%PDF-1.7")
     (tmp_path / "notes.txt").write_text("not a photo, and not looked at")
     photos, names, skipped = read_folder(tmp_path)
-    assert names == ["ada_2", "ada_10", "Боб 1"] and len(photos) == 3
+    assert names == ["ada_2", "ada_10", "ada_①", "Боб 1"] and len(photos) == 4
+    assert [person_in(name) for name in names] == ["ada", "ada", "ada_①", "Боб 1"] and person_in("ada_smith") == "ada_smith"
     assert len(skipped) == 1 and "paper.jpg" in skipped[0]
 
 

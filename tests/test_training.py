@@ -115,6 +115,12 @@ def test_batches_hold_p_people_with_k_photos():
     assert len(batches(0, 0)) == len(batches(1, 0)) == -(-54 // 12)
 
 
+def test_a_training_with_nothing_to_learn_is_refused(tmp_path, random_faces):
+    for options in ({"epochs": 0}, {"batch_size": 1}):
+        with pytest.raises(ValueError, match="nothing to learn"):
+            train(tmp_path, *random_faces, **options)
+
+
 def test_unknown_schedules_are_refused(tmp_path, random_faces):
     with pytest.raises(ValueError, match="onecycle"):
         train(tmp_path, *random_faces, schedule="linear")
@@ -183,7 +189,10 @@ def test_a_limit_in_hours_ends_a_run_after_a_whole_epoch(tmp_path, random_faces)
 TWO_PROCESSES = """
 import sys, torch
 from accelerate import PartialState
+from helpers import training
 from helpers.training import fit
+
+training.best_precision = lambda device: "no"  # bf16 would round each process's half of a gradient for itself
 
 class Tiny(torch.nn.Module):  # no batch normalisation, whose statistics would differ with the share of the batch
     def __init__(self):

@@ -63,3 +63,19 @@ def test_clusters_find_people_without_names():
     assert together[same].mean() > 0.8 and together[~same].mean() < 0.02
     assert clusters(np.ones((1, 1)), 0.5).tolist() == [0] and clusters(np.eye(3), 0.5).tolist() == [0, 1, 2]
     assert set(clusters(np.ones((4, 4)), 0.5)) == {0}
+
+
+def test_a_larger_gallery_lets_no_more_strangers_through():
+    """A stranger has as many chances as there are photos; the threshold of pairs would let most of these through."""
+    verifier = measure(*crowd(300, 0, dim=32))
+    strangers, (enrolled, _) = crowd(500, 1, photos=1, dim=32)[0], crowd(20, 2, dim=32)
+    best = (strangers @ enrolled.T).max(1)
+    assert (best > verifier.threshold(0.05)).mean() > 0.3
+    assert 0.01 < (best > verifier.gallery_threshold(len(enrolled), 0.05)).mean() < 0.08
+    assert verifier.gallery_threshold(10**9) == verifier.thresholds[0]
+
+
+def test_strangers_with_one_photo_each_but_one_give_thresholds_all_the_same():
+    embeddings, people = crowd(31, 0)
+    few = (people == 0) | (np.arange(len(people)) % 6 == 0)
+    assert measure(embeddings[few], people[few]).people == 31
