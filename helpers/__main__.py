@@ -163,8 +163,8 @@ def say(options, sentence):
 def main(arguments=None):
     """Read the command, load the models, run it; returns the exit code."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--fpr", type=float, default=0.01, help="tolerated share of false matches: of pairs of two people, for identify of "
-                        "unknown faces that get a name; default 0.01")
+    common.add_argument("--fpr", type=float, default=0.01, help="tolerated share of false matches: of pairs of two people, and "
+                        "for identify of strangers' faces that get a name; default 0.01")
     common.add_argument("--encoder", default=course.SHIPPED_RECOGNISER, help="default: the shipped recogniser")
     common.add_argument("--out", type=Path, default=Path("outputs"))
     common.add_argument("--json", action="store_true", help="one line of JSON on stdout, sentences on stderr")

@@ -224,5 +224,5 @@ class Mixture(nn.Module):
         """Class scores of the part that has a classifier."""
         return next(loss for loss in self.losses if hasattr(loss, "logits")).logits(features)
 
-    def extra_repr(self):
-        return f"weights={self.weights}"
+    def __repr__(self):
+        return " + ".join(f"{weight} {loss!r}" for weight, loss in zip(self.weights, self.losses))

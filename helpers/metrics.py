@@ -55,13 +55,15 @@ def identification_rate(similarity, same, fpr):
 
 
 def identification(embeddings, people, distractors=None, distractor_people=None, fpr=0.01, resamples=300, seed=0):
-    """The identification rate of embeddings, however many: a dict of tpr, threshold, low and high, as fpr is shaped.
+    """The identification rate of embeddings, however many: a dict of tpr, threshold, low and high, as fpr is shaped, and
+    resampled (R, as fpr is shaped), the TPR of each draw.
 
     Elsewhere called verification rate, or TAR at FAR. The very figures of `identification_rate(*pairs(...), fpr)`, but a
     person's pairs are looked at and let go, and only negatives near the thresholds are kept. Every pair counts the same,
     so people with many photos count more.
     low, high: the 95 % interval of the TPR when the people asked for, and the distractors, are drawn anew, with replacement:
-    a pair of two people then counts as often as both were drawn, a pair of one person as often as that one.
+    a pair of two people then counts as often as both were drawn, a pair of one person as often as that one. The draws
+    depend on the people alone, so two encoders asked about the same people can be compared draw by draw.
     """
     fpr = np.asarray(fpr, float)
     blocks = lambda: pairs_by_person(embeddings, people, distractors, distractor_people)  # once for each look at all pairs
@@ -75,8 +77,9 @@ def identification(embeddings, people, distractors=None, distractor_people=None,
     ranks = np.union1d(allowed, steps)
     values = _largest(blocks, ranks)
     threshold = values[np.searchsorted(ranks, allowed)]
-    low, high = _interval(blocks, values[np.searchsorted(ranks, steps)], fpr, resamples, seed)
-    return {"tpr": _share_above(positives, threshold), "threshold": threshold, "low": low, "high": high}
+    resampled = _resampled(blocks, values[np.searchsorted(ranks, steps)], fpr, resamples, seed)
+    low, high = np.quantile(resampled, [0.025, 0.975], axis=0) if len(resampled) else np.full((2, *fpr.shape), np.nan)
+    return {"tpr": _share_above(positives, threshold), "threshold": threshold, "low": low, "high": high, "resampled": resampled}
 
 
 def _check(positives, negatives):
@@ -107,8 +110,8 @@ def _largest(blocks, ranks):
     return np.array([kept[b][rank - above[b]] if b >= 0 else -np.inf for b, rank in zip(bins, ranks)])
 
 
-def _interval(blocks, steps, fpr, resamples, seed):
-    """(low, high) of the TPR over resampled people. steps: falling thresholds (L,) that each resample chooses among."""
+def _resampled(blocks, steps, fpr, resamples, seed):
+    """The TPR of each draw of people that has pairs of both kinds (R, ...). steps: falling thresholds (L,) to choose among."""
     numbers = [(person, others.max(initial=0)) for person, _, _, others in blocks()]
     asked, everyone = (1 + max(column) for column in zip(*numbers))
     draw = np.random.default_rng(seed)  # times (everyone, resamples): how often each person was drawn
@@ -129,9 +132,7 @@ def _interval(blocks, steps, fpr, resamples, seed):
     for r in np.flatnonzero((negatives > 0) & (positives > 0)):
         last = np.searchsorted(passed[:, r], np.ravel(fpr) * negatives[r] * (1 + 1e-12), side="right") - 1
         rates.append(found[last, r] / positives[r])
-    if not rates:  # nobody with two photos was ever drawn
-        return np.full((2, *np.shape(fpr)), np.nan)
-    return np.quantile(np.reshape(rates, (-1, *np.shape(fpr))), [0.025, 0.975], axis=0)
+    return np.reshape(rates, (-1, *np.shape(fpr)))
 
 
 def interval(values, people, resamples=1000, seed=0):
@@ -140,6 +141,12 @@ def interval(values, people, resamples=1000, seed=0):
     counts, sums = np.bincount(number), np.bincount(number, weights=np.asarray(values, float))
     times = np.random.default_rng(seed).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), resamples)
     return tuple(np.quantile((times @ sums) / (times @ counts), [0.025, 0.975]))
+
+
+def summary(values, people):
+    """The mean of values (N,), one for each photo, with its interval, as text such as `0.89 [0.80, 0.97]`."""
+    low, high = interval(values, people)
+    return f"{np.mean(values):.2f} [{low:.2f}, {high:.2f}]"
 
 
 def retrieval(embeddings, people):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageOps
 
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".pgm", ".ppm", ".tif", ".tiff", ".gif"}
@@ -53,6 +54,14 @@ def paste_on_canvas(photo, side):
     canvas = border.median(dim=1).values[:, None, None].repeat(1, side, side)
     canvas[:, top:top + height, left:left + width] = photo
     return canvas
+
+
+def tiled(photos, columns, side):
+    """Photos (3, H, W) beside and below each other in one picture, each padded to a square and scaled to `side` pixels."""
+    squares = [F.pad(photo, (0, max(photo.shape) - photo.shape[2], 0, max(photo.shape) - photo.shape[1])) for photo in photos]
+    tiles = [F.interpolate(square[None].float(), (side, side), mode="bilinear", antialias=True)[0].byte() for square in squares]
+    tiles += [torch.zeros(3, side, side, dtype=torch.uint8)] * (-len(tiles) % columns)
+    return torch.cat([torch.cat(tiles[row:row + columns], 2) for row in range(0, len(tiles), columns)], 1)
 
 
 def picture_files(folder):

@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from IPython.display import HTML
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 GREEN, RED, BLUE, GREY = "#2a9d3a", "#d1343b", "#2867b2", "#8a8a8a"
-plt.rcParams.update({"figure.dpi": 80, "axes.spines.top": False, "axes.spines.right": False,
+CHANCE = {"chance": {"color": "#555555", "linestyle": ":", "zorder": 0}}  # how a line of pure luck is drawn
+plt.rcParams.update({"figure.dpi": 100, "axes.spines.top": False, "axes.spines.right": False,
                      "axes.grid": True, "grid.alpha": 0.25, "image.cmap": "gray"})
 
 
@@ -78,7 +80,8 @@ def heatmaps(crop, maps, names, title=None):
 
 def curves(histories, panels, title=None):
     """Training curves: histories {name: list of rows}; panels {column: label of its axis}."""
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.2), squeeze=False)
+    rows, columns = (2, -(-len(panels) // 2)) if len(panels) > 3 else (1, len(panels))
+    figure, axes = plt.subplots(rows, columns, figsize=(4.2 * columns, 3.2 * rows), squeeze=False)
     for axis, (key, label) in zip(axes.flat, panels.items()):
         for k, (name, history) in enumerate(histories.items()):  # one colour for each run, also where a panel lacks some
             rows = [row for row in history if key in row]
@@ -89,11 +92,11 @@ def curves(histories, panels, title=None):
     return _done(figure, title)
 
 
-def lines(x, heights, xlabel, ylabel, title=None):
-    """Named lines over one x axis; heights {name: (len(x),)}."""
+def lines(x, heights, xlabel, ylabel, title=None, styles=None):
+    """Named lines over one x axis; heights {name: (len(x),)}; styles {name: matplotlib's options}; `chance` is grey and dotted."""
     figure, axis = plt.subplots(figsize=(8, 3.4))
     for name, values in heights.items():
-        axis.plot(x, values, label=name)
+        axis.plot(x, values, label=name, **(CHANCE | (styles or {})).get(name, {}))
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))  # beside the lines, never on them
     return _done(figure, title)
@@ -101,26 +104,26 @@ def lines(x, heights, xlabel, ylabel, title=None):
 
 def bars(heights, label, title=None, intervals=None, line=None):
     """Named bars; intervals {name: (low, high)} as whiskers; line: (height, label) across."""
-    figure, axis = plt.subplots(figsize=(max(5, 1.1 * len(heights)), 3.2))
+    figure, axis = plt.subplots(figsize=(max(6.5, 1.1 * len(heights)), 3.4))
     axis.bar(list(heights), list(heights.values()), color=BLUE, width=0.6)
     for i, name in enumerate(heights):
-        if intervals:
-            low, high = intervals[name]
-            axis.vlines(i, low, high, color="black")
-        axis.annotate(f"{heights[name]:.2f}", (i, 0.02), ha="center", color="white", weight="bold")
+        low, high = intervals[name] if intervals else (heights[name],) * 2
+        axis.vlines(i, low, high, color="black")
+        axis.annotate(f"{heights[name]:.2f}", (i, high), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9)
     if line:
-        axis.axhline(line[0], color=RED, linestyle="--", label=line[1])
-        axis.legend(fontsize=8)
-    axis.set(ylabel=label)
+        axis.axhline(line[0], **CHANCE["chance"], label=line[1])
+        axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    axis.set(ylabel=label, ymargin=0.12)
     plt.setp(axis.get_xticklabels(), rotation=20, ha="right", rotation_mode="anchor")
     return _done(figure, title)
 
 
-def similarity_histograms(sets, title=None, threshold=None):
-    """Cosine similarity of positive and negative pairs; sets {name: (similarity, same)}, a panel each."""
-    figure, axes = plt.subplots(1, len(sets), figsize=(4.6 * len(sets), 3.2), squeeze=False, sharex=True)
-    bins = np.linspace(min(-0.5, *(s.min() for s, _ in sets.values())), 1, 60)
+def similarity_histograms(sets, title=None, threshold=None, sharex=True):
+    """Cosine similarity of positive and negative pairs; sets {name: (similarity, same)}, a panel each, sharex: all as wide."""
+    figure, axes = plt.subplots(1, len(sets), figsize=(4.6 * len(sets), 3.2), squeeze=False, sharex=sharex)
+    lowest = min(-0.5, *(s.min() for s, _ in sets.values()))
     for axis, (name, (similarity, same)) in zip(axes.flat, sets.items()):
+        bins = np.linspace(lowest if sharex else similarity.min(), 1, 60)
         for values, colour, label in ((similarity[~same], RED, "different people"), (similarity[same], GREEN, "same person")):
             axis.hist(values, bins, density=True, alpha=0.6, color=colour, label=label)
         if threshold is not None:
@@ -132,12 +135,12 @@ def similarity_histograms(sets, title=None, threshold=None):
 
 def rate_curves(rates, fpr, title=None):
     """Identification rate: share of positive pairs found against the tolerated share of negatives; rates {name: tpr}."""
-    figure, axis = plt.subplots(figsize=(6.5, 4))
+    figure, axis = plt.subplots(figsize=(8, 4))
     for name, tpr in rates.items():
-        axis.plot(fpr, tpr, label=name)
+        axis.plot(fpr, tpr, label=name, **CHANCE.get(name, {}))
     axis.set(xscale="log", xlabel="FPR: share of negative pairs let through", ylabel="TPR: share of positive pairs found",
              ylim=(0, 1.02))
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return _done(figure, title)
 
 
@@ -149,8 +152,9 @@ def scatter_people(positions, people, names=None, title=None):
         own = positions[np.asarray(people) == person]
         axis.scatter(*own.T, s=22, color=colours(k % 20))
         middle = own[np.linalg.norm(own - own.mean(0), axis=1).argmin()]  # a point of the cloud, even if it is torn
-        axis.annotate(_plain(names[person] if names else person), middle, fontsize=9, weight="bold", ha="center")
-    axis.set(xlabel="first direction of the map", ylabel="second direction", xticks=[], yticks=[])
+        axis.annotate(_plain(names[person] if names else person), middle, xytext=(0, 9), textcoords="offset points", fontsize=9,
+                      weight="bold", ha="center", path_effects=[withStroke(linewidth=3, foreground="white")])
+    axis.set(xticks=[], yticks=[])
     return _done(figure, title)
 
 
@@ -170,7 +174,7 @@ def neighbours(queries, found, right, titles=None, title=None, side=1.3):
 def similarity_matrix(similarity, faces, names, title=None, threshold=None, groups=None):
     """A square of similarities (N, N) with the faces along both sides; cells above the threshold have a red frame.
 
-    groups: a label for each photo; neighbours of one label share a white frame.
+    groups: a label for each photo; neighbours of one label share a black frame.
     """
     n = len(names)
     cell = min(float(np.clip(12 / n, 0.16, 0.62)), 80 / (n + 1))  # inches; a hundred photos still fit a page
@@ -182,10 +186,10 @@ def similarity_matrix(similarity, faces, names, title=None, threshold=None, grou
         axis.imshow(picture, extent=(i - 0.5, i + 0.5, -0.6, -1.6))
     starts = [i for i in range(n) if groups is not None and (i == 0 or groups[i] != groups[i - 1])]
     for start, end in zip(starts, starts[1:] + [n]):
-        axis.add_patch(plt.Rectangle((start - 0.5,) * 2, end - start, end - start, fill=False, color="white", linewidth=3))
+        axis.add_patch(plt.Rectangle((start - 0.5,) * 2, end - start, end - start, fill=False, linewidth=2.5, clip_on=False))
     for i, j in np.ndindex(n, n) if n <= 40 else ():
         value = similarity[i, j]
-        if threshold is not None and value > threshold:
+        if threshold is not None and value > threshold and i != j:
             axis.add_patch(plt.Rectangle((j - 0.44, i - 0.44), 0.88, 0.88, fill=False, color=RED, linewidth=20 / max(10, n)))
         if n <= 20:
             axis.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color="black" if value > 0.6 else "white")
@@ -241,7 +245,6 @@ def stations(photo, face, title=None):
     _picture(axes[1], face.face, "straight face, 112x112")
     width = max(w for w in range(1, 17) if len(face.embedding) % w == 0)
     axes[2].imshow(face.embedding.reshape(-1, width), cmap="coolwarm")
-    axes[2].set(xticks=[], yticks=[])
     axes[2].set_title(f"embedding, {len(face.embedding)} numbers as colours", fontsize=9)
-    axes[2].grid(False)
+    axes[2].axis("off")
     return _done(figure, title)

@@ -188,9 +188,17 @@ def comparison(runs):
     """The saved figures of runs, {label: Run}, as rows of a table, best identification rate first."""
     columns = {"accuracy": "accuracy", "kNN accuracy": "knn_accuracy", f"TPR at FPR {FPR}": "tpr", "Recall@1": "recall@1",
                "R-Precision": "r_precision", "MAP@R": "map@r"}
-    return [{"run": label, **{column: shown(run.results, key) for column, key in columns.items()},
+    rows = [{"run": label, **{column: shown(run.results, key) for column, key in columns.items()},
              "epochs": len(run.history), "seconds": round(run.seconds), "loss": run.settings["loss"]}
             for label, run in sorted(runs.items(), key=lambda item: -item[1].results["tpr"])]
+    alike = len({row["loss"] for row in rows}) == 1  # a study of something else: the loss says nothing
+    return [{key: value for key, value in row.items() if not (alike and key == "loss")} for row in rows]
+
+
+def labelled(runs):
+    """{name: Run} of runs, called by their folders, without the fingerprint where no other has the same name."""
+    plain = [run.folder.name.rpartition("-")[0] for run in runs]
+    return {name if plain.count(name) == 1 else run.folder.name: run for name, run in zip(plain, runs)}
 
 
 def shown(results, key):
