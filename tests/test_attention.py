@@ -145,6 +145,16 @@ def test_only_the_last_blocks_are_trained_and_nothing_before_them_is_kept(vit, f
     assert all(name.startswith(("blocks.2", "norm")) for name in trained) and trained
 
 
+def test_the_full_size_of_the_student_project_works(faces):
+    """timm's ViT-B/16 of 224 pixels, three last blocks free; its weights are a download, so they are random here."""
+    encoder = Encoder("vit_base_patch16_224.augreg_in21k_ft_in1k", None, 224).eval()
+    assert unfreeze_last(encoder, 3) == pytest.approx(21.27e6, rel=1e-3) and len(encoder.net.blocks) == 12
+    visible = visible_patches(region("face"), 14)
+    masked = embed(encoder, faces[:1], mirror=False, attn_mask=attention_mask(visible))
+    with hidden_removed(encoder.net, visible):
+        assert masked.shape == (1, 768) and np.abs(masked - embed(encoder, faces[:1], mirror=False)).max() < 1e-5
+
+
 def test_in_training_each_batch_sees_one_region_and_afterwards_everything(vit, faces):
     small = {"img_size": 112, "patch_size": 8, "depth": 2, "embed_dim": 32, "num_heads": 4}
     torch.manual_seed(0)
