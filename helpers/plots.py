@@ -84,11 +84,10 @@ def curves(histories, panels, title=None):
     figure, axes = plt.subplots(rows, columns, figsize=(4.2 * columns, 3.2 * rows), squeeze=False)
     for axis, (key, label) in zip(axes.flat, panels.items()):
         for k, (name, history) in enumerate(histories.items()):  # one colour for each run, also where a panel lacks some
-            rows = [row for row in history if key in row]
-            if rows:
-                axis.plot([row["epoch"] for row in rows], [row[key] for row in rows], color=f"C{k}", label=name)
+            own = [row for row in history if key in row]
+            axis.plot([row["epoch"] for row in own], [row[key] for row in own], color=f"C{k}", label=name)
         axis.set(xlabel="epoch", ylabel=label)
-    max(axes.flat, key=lambda axis: len(axis.lines)).legend(fontsize=8)  # the first that shows every run
+    axes[0, -1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))  # beside the lines, never on them
     return _done(figure, title)
 
 
@@ -145,15 +144,16 @@ def rate_curves(rates, fpr, title=None):
 
 
 def scatter_people(positions, people, names=None, title=None):
-    """A map (N, 2) of embeddings, a colour for each person, the name at the point nearest to its middle."""
+    """A map (N, 2) of embeddings, a colour for each person, the name above the half of the points nearest to its middle."""
     figure, axis = plt.subplots(figsize=(6.5, 5))
     colours = plt.get_cmap("tab20")
     for k, person in enumerate(np.unique(people)):
         own = positions[np.asarray(people) == person]
         axis.scatter(*own.T, s=22, color=colours(k % 20))
         middle = own[np.linalg.norm(own - own.mean(0), axis=1).argmin()]  # a point of the cloud, even if it is torn
-        axis.annotate(_plain(names[person] if names else person), middle, xytext=(0, 9), textcoords="offset points", fontsize=9,
-                      weight="bold", ha="center", path_effects=[withStroke(linewidth=3, foreground="white")])
+        top = own[np.linalg.norm(own - middle, axis=1).argsort()[:len(own) // 2 + 1], 1].max()
+        axis.annotate(_plain(names[person] if names else person), (middle[0], top), xytext=(0, 6), textcoords="offset points",
+                      fontsize=9, weight="bold", ha="center", path_effects=[withStroke(linewidth=3, foreground="white")])
     axis.set(xticks=[], yticks=[])
     return _done(figure, title)
 
