@@ -132,9 +132,8 @@ def read_rows(folder):
 
 def _straighten(faces, index, hourglass, folder, device):
     photos, kept, bad = faces.read(index)
-    why = {i: str(reason) for i, reason in bad.items()}
     found = detect_largest(photos, device)
-    why |= {i: "MTCNN sees no face" for i, detections in zip(kept, found) if not len(detections)}
+    why = bad | {i: "MTCNN sees no face" for i, detections in zip(kept, found) if not len(detections)}
     rows = {i: dict(zip(COLUMNS, (*_mark(faces, i), why.get(i, "")))) for i in index}
     for i in why:  # it may be that of an older photo of this name
         (folder / f"{faces.key(i)}.jpg").unlink(missing_ok=True)

@@ -32,8 +32,8 @@ def _replace(part, path):
             return os.replace(part, path)
         except PermissionError:
             if wait is None:
-                raise PermissionError(f"{path} can't be replaced: another program or notebook has it open. Close it there "
-                                      "and run again.") from None
+                raise PermissionError(f"{path} can't be replaced: it is write-protected, or another program or notebook has "
+                                      "it open. Close it there and run again.") from None
             time.sleep(wait)
 
 

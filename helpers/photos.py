@@ -7,6 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
+from torchvision.utils import make_grid
 
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".pgm", ".ppm", ".tif", ".tiff", ".gif"}
 MAX_PIXELS = 100_000_000  # a larger picture is refused: it would decode to over 300 MB
@@ -57,11 +58,10 @@ def paste_on_canvas(photo, side):
 
 
 def tiled(photos, columns, side):
-    """Photos (3, H, W) beside and below each other in one picture, each padded to a square and scaled to `side` pixels."""
-    squares = [F.pad(photo, (0, max(photo.shape) - photo.shape[2], 0, max(photo.shape) - photo.shape[1])) for photo in photos]
-    tiles = [F.interpolate(square[None].float(), (side, side), mode="bilinear", antialias=True)[0].byte() for square in squares]
-    tiles += [torch.zeros(3, side, side, dtype=torch.uint8)] * (-len(tiles) % columns)
-    return torch.cat([torch.cat(tiles[row:row + columns], 2) for row in range(0, len(tiles), columns)], 1)
+    """Photos (3, H, W) beside and below each other in one picture, each on a square canvas, scaled to `side` pixels."""
+    squares = [paste_on_canvas(photo, max(photo.shape)).float() for photo in photos]
+    tiles = [F.interpolate(square[None], (side, side), mode="bilinear", antialias=True)[0].byte() for square in squares]
+    return make_grid(tiles, columns, padding=0)
 
 
 def picture_files(folder):

@@ -92,7 +92,7 @@ def curves(histories, panels, title=None):
 
 
 def lines(x, heights, xlabel, ylabel, title=None, styles=None):
-    """Named lines over one x axis; heights {name: (len(x),)}; styles {name: matplotlib's options}; `chance` is grey and dotted."""
+    """Named lines over one x axis; heights {name: (len(x),)}; styles {name: matplotlib's options}; `chance` is grey, dotted."""
     figure, axis = plt.subplots(figsize=(8, 3.4))
     for name, values in heights.items():
         axis.plot(x, values, label=name, **(CHANCE | (styles or {})).get(name, {}))

@@ -82,8 +82,7 @@ DATASETS = ("orl", "lfw", "celeba")
 # what differs from the defaults on the larger datasets, which are meant for a GPU
 LARGE = dict(epochs=40, channels=64, encoder="resnet34", encoder_size=112, embedding=512, batch_size=128, weights="imagenet",
              study_epochs=10, study_encoders="resnet34 resnet50 resnext50_32x4d efficientnet_b0 efficientnet_v2_m mobilenet_v2",
-             vit="vit_base_patch16_224.augreg_in21k_ft_in1k", vit_weights="imagenet", vit_epochs=3,
-             vit_blocks=3)
+             vit="vit_base_patch16_224.augreg_in21k_ft_in1k", vit_weights="imagenet", vit_epochs=3, vit_blocks=3)
 PRESETS = {"lfw": dict(people=500, query_people=200, distractor_people=1000, landmark_epochs=10, **LARGE),
            # what ships has seen CelebA's people, who are then no strangers
            "celeba": dict(people=500, query_people=200, distractor_people=1000, landmark_epochs=5, recogniser="own", **LARGE)}

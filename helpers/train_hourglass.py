@@ -61,7 +61,7 @@ def train_hourglass(options):
     crops, points = crops[~held_out], points[~held_out]
     wild = Compose(Jitter(45, 0.2, 0.07, crop=CROP), Degrade())
     mild = Compose(Jitter(30, 0.1, 0.05, crop=CROP), Degrade(tint=0.15, blur=1.0, noise=4))
-    stages = [(options.run, wild, options.epochs, options.lr), (f"{options.run}_polish", mild, options.polish, options.lr / 8)]
+    stages = ((options.run, wild, options.epochs, options.lr), (f"{options.run}_polish", mild, options.polish, options.lr / 8))
     for folder, augment, epochs, lr in [stage for stage in stages if stage[2]]:
         run = fit(model, HeatmapLoss(options.sigma), crops, points, folder, epochs=epochs, lr=lr, seed=options.seed,
                   batch_size=options.batch_size, augment=augment,

@@ -63,10 +63,6 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
     TensorBoard finds the curves in the run folder.
     """
     batches = batches or shuffled(len(images), batch_size)
-    if epochs < 1 or not batches(0, seed):
-        raise ValueError(f"There is nothing to learn: {epochs} epochs, and {len(images)} photos in batches of {batch_size}, of "
-                         "which one with a single photo is left out. Take more photos, or a larger batch_size "
-                         "(FACES_BATCH_SIZE).")
     for kind, name, known in (("optimizer", optimizer, OPTIMIZERS), ("schedule", schedule, SCHEDULES)):
         if name not in known:
             raise ValueError(f"There is no {kind} '{name}': choose {', '.join(known)}.")
@@ -78,6 +74,10 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
     if run.finished:
         run.load_into(model, loss)
         return run
+    if epochs < 1 or not batches(0, seed):
+        raise ValueError(f"There is nothing to learn: {epochs} epochs, and {len(images)} photos in batches of {batch_size}, of "
+                         "which one with a single photo is left out. Take more photos, or a larger batch_size "
+                         "(FACES_BATCH_SIZE).")
     before, precision = run.settings.get("precision"), best_precision(next(model.parameters()).device.type)
     if before not in (None, precision):
         print(f"{run.folder} was begun in the precision '{before}' and goes on in '{precision}', the fastest here: its end is "
@@ -183,6 +183,8 @@ def _one_epoch(epoch, step_module, both, optimiser, scheduler, images, targets, 
             sums[key] = sums.get(key, 0) + number * len(index)
         seen += len(index)
         bar.update()
+    if not seen:
+        raise ValueError(f"No batch has two photos for each of {world} processes: take a batch size of {2 * world} or more.")
     means = [float(number) for number in sums.values()]  # waits for the GPU
     seconds = time.perf_counter() - started
     totals = torch.tensor([*means, seen, seconds], device=accelerator.device)

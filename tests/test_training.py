@@ -119,6 +119,8 @@ def test_a_training_with_nothing_to_learn_is_refused(tmp_path, random_faces):
     for options in ({"epochs": 0}, {"batch_size": 1}):
         with pytest.raises(ValueError, match="nothing to learn"):
             train(tmp_path, *random_faces, **options)
+    with pytest.raises(ValueError, match="No batch has two photos"):
+        train(tmp_path, *random_faces, batches=lambda epoch, seed: [torch.tensor([0]), torch.tensor([1])])
 
 
 def test_unknown_schedules_are_refused(tmp_path, random_faces):
