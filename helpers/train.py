@@ -33,7 +33,6 @@ def main(config):
     settings = load_settings(os.environ | given)
     # the others wait while one makes the straight faces, which takes longer than the usual ten minutes
     processes = PartialState(cpu=settings.torch_device.type == "cpu", timeout=timedelta(hours=12))
-    atexit.register(processes.destroy_process_group)
     with processes.main_process_first():
         data = recognition_data(settings)
     for field in fields(Settings):  # what was null, now as it is
@@ -68,6 +67,8 @@ def main(config):
         for key in ("accuracy", "knn_accuracy", "tpr", "recall@1", "r_precision", "map@r"):
             if key in results:
                 print(f"{key:14s} {shown(results, key)}")
+    # at exit, since a multirun comes here again; not after an error, when the others may wait in the middle of a step
+    atexit.register(processes.destroy_process_group)
 
 
 def configured_loss(name, embedding, people):

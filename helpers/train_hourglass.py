@@ -67,10 +67,10 @@ def train_hourglass(options):
                   batch_size=options.batch_size, augment=augment,
                   evaluate=lambda net: {"nme": nme(predict_points(net, seen_crops, mirror=True)[0], seen_points).mean()})
         print(f"{run.folder}: NME of the photos held out {run.history[-1]['nme']:.4f}, {run.seconds / 60:.0f} minutes")
-    if not PartialState().is_main_process:
-        return
-    course.save_model(model, options.out, seed=options.seed, epochs=options.epochs, polish=options.polish, sigma=options.sigma)
-    print(f"{options.out}: {Path(options.out).stat().st_size / 1e6:.1f} MB")
+    if PartialState().is_main_process:
+        course.save_model(model, options.out, seed=options.seed, epochs=options.epochs, polish=options.polish, sigma=options.sigma)
+        print(f"{options.out}: {Path(options.out).stat().st_size / 1e6:.1f} MB")
+    PartialState().destroy_process_group()
 
 
 def gather(parts, options):

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import torch
+import torch.distributed.nn.functional  # noqa: F401  first imported by DDP, its default arguments would hold the process group
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import set_seed
@@ -60,7 +61,8 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
     highest, the model is kept as best.safetensors too.  hours: after so many hours of training the epoch is the last,
     and the run finished.  keep: {name: text} of files to lay into the run folder, such as the list of people.
     Precision is the fastest that the device has: bf16, fp16 (which resumes nearly, not exactly) or float32.
-    TensorBoard finds the curves in the run folder.
+    TensorBoard finds the curves in the run folder.  A script on several processes ends with
+    `accelerate.PartialState().destroy_process_group()`, as helpers/train.py does.
     """
     batches = batches or shuffled(len(images), batch_size)
     for kind, name, known in (("optimizer", optimizer, OPTIMIZERS), ("schedule", schedule, SCHEDULES)):

@@ -190,6 +190,7 @@ def test_a_limit_in_hours_ends_a_run_after_a_whole_epoch(tmp_path, random_faces)
 
 TWO_PROCESSES = """
 import sys, torch
+from pathlib import Path
 from accelerate import PartialState
 from helpers import training
 from helpers.training import fit
@@ -216,6 +217,8 @@ images, people = torch.randint(0, 256, (32, 3, 4, 4), dtype=torch.uint8), torch.
 fit(Tiny(), Loss(), images, people, sys.argv[1], epochs=5, batch_size=8, lr=1e-2, progress=False,
     freezer=FREEZER)
 PartialState().destroy_process_group()
+threads = {Path(task, "comm").read_text().strip() for task in Path("/proc/self/task").glob("*")}
+assert not any("gloo" in name for name in threads), f"{threads}: one that outlives Python may abort the process"
 """
 
 
