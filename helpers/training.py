@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import torch
-import torch.distributed.nn.functional  # noqa: F401  first imported by DDP, its default arguments would hold the process group
+import torch.distributed.nn.functional  # noqa: F401  before a process group exists: its default arguments keep what they find
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import set_seed
