@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from helpers import metrics
-from helpers.verification import Verifier, clusters, measure
+from helpers.verification import FPRS, Verifier, clusters, measure
 
 
 def crowd(people, seed, photos=6, dim=24):
@@ -79,3 +79,60 @@ def test_strangers_with_one_photo_each_but_one_give_thresholds_all_the_same():
     embeddings, people = crowd(31, 0)
     few = (people == 0) | (np.arange(len(people)) % 6 == 0)
     assert measure(embeddings[few], people[few]).people == 31
+
+
+def test_a_threshold_stands_on_ten_pairs_of_people_however_many_photos_they_have():
+    embeddings, people = crowd(40, 0, photos=8)
+    twins = (people == 0) | (people == 1)  # two look-alikes own all of the highest negatives
+    embeddings[twins] = embeddings[0]
+    verifier = measure(embeddings, people)
+    cosine, others = embeddings @ embeddings.T, people[:, None] < people[None]
+    alike = [cosine[i * 8:i * 8 + 8, j * 8:j * 8 + 8].max() for i in range(40) for j in range(i + 1, 40)]
+    for fpr, threshold in zip(verifier.fprs, verifier.thresholds):
+        assert (cosine[others] > threshold + 1e-6).mean() <= fpr  # equal cosines may round to either side
+        assert (alike > np.float32(threshold - 1e-6)).sum() >= 10
+    at = list(FPRS).index(verifier.fprs[0])
+    stricter = metrics.identification(embeddings, people, fpr=FPRS[at - 1])["threshold"]
+    assert (alike > stricter + 1e-6).sum() < 10, "the smallest FPR is the smallest that ten pairs of people carry"
+
+
+def test_the_interval_of_a_thresholds_fpr_holds_what_others_find():
+    similarity, same = metrics.pairs(*crowd(400, 999, dim=8))
+    held = []
+    for world in range(25):
+        verifier = measure(*crowd(30, world, photos=4, dim=8))
+        low, high = verifier.fpr_interval(0.05)
+        assert low < 0.05 < high
+        held.append(low <= (similarity[~same] > verifier.threshold(0.05)).mean() <= high)
+    assert 0.85 <= np.mean(held) <= 1
+    with pytest.raises(ValueError, match="was not measured"):
+        verifier.fpr_interval(1e-9)
+
+
+def test_thresholds_kept_before_there_were_intervals_are_read_and_damaged_ones_refused():
+    old = '{"fprs": [0.001, 0.1], "thresholds": [0.7, 0.3], "slope": 9.0, "intercept": -4.0, "people": 50, "pairs": 9000}'
+    verifier = Verifier.from_text(old)
+    assert verifier.threshold(0.1) == 0.3 and verifier.fpr_interval(0.01) is None
+    for change in ("[0.7]", "[0.3, 0.7]", "[NaN, 0.3]", "[9.0, 0.3]", "0.7", "[]"):
+        with pytest.raises(ValueError, match="[Mm]easure"):
+            Verifier.from_text(old.replace("[0.7, 0.3]", change))
+    for text in ("", "{}", "[1, 2]", old[:40], old.replace("people", "persons")):
+        with pytest.raises(ValueError, match="Measure them again"):
+            Verifier.from_text(text)
+
+
+@pytest.mark.parametrize("fpr", [np.nan, -0.1, 1.5, np.inf])
+def test_a_share_out_of_range_is_refused(fpr):
+    verifier = measure(*crowd(30, 0))
+    for ask in (verifier.threshold, verifier.fpr_interval, lambda far: verifier.gallery_threshold(5, far)):
+        with pytest.raises(ValueError, match="is a share"):
+            ask(fpr)
+
+
+def test_similarities_out_of_range_have_no_probability_and_no_groups():
+    verifier = measure(*crowd(30, 0))
+    for similarity in (np.nan, 9.3):
+        with pytest.raises(ValueError, match="between -1 and 1"):
+            verifier.probability(similarity)
+        with pytest.raises(ValueError, match="between -1 and 1"):
+            clusters(np.full((3, 3), similarity), 0.5)
