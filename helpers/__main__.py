@@ -19,7 +19,7 @@ import numpy as np
 
 from . import course, plots, recognition
 from .embedding_map import embedding_map
-from .encoders import Encoder, embed
+from .encoders import embed
 from .faces import folder_of_people
 from .files import to_csv, write_atomically, write_text
 from .photos import PhotoError, picture_files, read_photo
@@ -136,7 +136,7 @@ def evaluate(options, pipeline, _):
     result = recognition.strangers_figures(pipeline.encoder, data, FPRS)
     if options.keep:
         verifier = measure(embed(pipeline.encoder, data.query), data.query_people)
-        course.keep_note(options.encoder, verifier=verifier.to_text())
+        course.keep_verifier(options.encoder, verifier)
     for key in ("recall@1", "r_precision", "map@r"):
         say(options, f"{key:20s} {recognition.shown(result, key)}")
     for i, fpr in enumerate(FPRS):
@@ -189,7 +189,7 @@ def main(arguments=None):
         parser.error("predict compares two photos or more")
     try:
         settings = load_settings()
-        encoder = course.load_model(Encoder, options.encoder, settings.torch_device)
+        encoder = course.load_encoder(options.encoder, settings.torch_device)
         verifier = course.load_verifier(options.encoder) if options.run in (predict, arrange, identify) else None
         result, code = options.run(options, FacePipeline(course.hourglass(settings), encoder), verifier)
     except (ValueError, OSError) as error:

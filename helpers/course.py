@@ -9,10 +9,12 @@ from safetensors import safe_open
 from safetensors.torch import load, load_file, save_file
 
 from .encoders import Encoder, weights_id
-from .files import write_atomically
+from .files import write_atomically, write_text
 from .landmarks import StackedHourglass
+from .other_encoders import OTHERS, onnx_encoder, other_encoder
 from .photos import picture_files
 from .roles import split
+from .settings import load_settings
 from .verification import Verifier
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -20,10 +22,15 @@ SHIPPED_HOURGLASS, SHIPPED_RECOGNISER = MODELS / "hourglass.safetensors", MODELS
 SHIPPED_VIT = MODELS / "vit.safetensors"
 
 
-def save_model(model, path, **notes):
-    """One safetensors file with the weights, the settings that rebuild the model, and notes, all as text."""
+def save_model(model, path, half=False, **notes):
+    """One safetensors file with the weights, the settings that rebuild the model, and notes, all as text.
+
+    half: matrices in float16, which halves the file; the norms' vectors, whose range may be larger, stay in float32.
+    """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if half:
+        weights = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in weights.items()}
     labels = {"settings": json.dumps(model.settings), **{key: str(note) for key, note in notes.items()}}
     write_atomically(path, lambda part: save_file(weights, part, metadata=labels))
 
@@ -48,10 +55,35 @@ def keep_note(path, **notes):
     write_atomically(path, lambda part: save_file(weights, part, metadata=labels))
 
 
+def load_encoder(source, device="cpu"):
+    """An encoder by the path of a file that save_model wrote, by an ONNX file, or by a name: sface, dlib, facenet."""
+    if str(source) in OTHERS:
+        return other_encoder(str(source)).to(device)
+    if ".onnx" in Path(source).name:
+        return onnx_encoder(str(source))
+    return load_model(Encoder, source, device)
+
+
+def thresholds_file(source):
+    """Where thresholds are kept of an encoder that has no file of this course: beside the data."""
+    return Path(load_settings().data_dir) / "thresholds" / f"{Path(source).name.partition(':')[0]}.json"
+
+
+def keep_verifier(source, verifier):
+    """Keep the thresholds that were measured for an encoder: in its own file, or beside the data for a borrowed one."""
+    if str(source) in OTHERS or ".onnx" in Path(source).name:
+        write_text(thresholds_file(source), verifier.to_text())
+    else:
+        keep_note(source, verifier=verifier.to_text())
+
+
 def load_verifier(path):
     """The thresholds and probabilities that were measured for an encoder and saved with it."""
-    with safe_open(path, "pt") as file:
-        text = file.metadata().get("verifier")
+    if str(path) in OTHERS or ".onnx" in Path(path).name:
+        text = thresholds_file(path).read_text(encoding="utf-8") if thresholds_file(path).exists() else None
+    else:
+        with safe_open(path, "pt") as file:
+            text = file.metadata().get("verifier")
     if text is None:
         raise ValueError(f"{path} has no thresholds with it: measure some on people it was not trained on, with "
                          f"python -m helpers evaluate PEOPLE --encoder {path} --keep.")

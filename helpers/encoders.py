@@ -10,6 +10,8 @@ from torch import nn
 
 from .attention import RegionDropout
 from .mamba import Mamba
+from .mobilenet import FaceMobileNet
+from .patch_stem import PatchStem
 
 # ResNets of half the usual width: on two CPU cores the first learns four times as many faces a second as a ResNet-18
 _HALF = {"channels": (32, 64, 128, 256), "stem_width": 16}
@@ -19,8 +21,8 @@ SMALL = {"resnet10_small": ("resnet10t", _HALF), "resnet18_small": ("resnet10t",
 class Encoder(nn.Module):
     """uint8 faces (N, 3, H, W), or floats of values 0 to 255, -> features (N, dim), not yet of unit length.
 
-    name: `resnet10_small`, `resnet18_small`, `mamba`, or a timm or torchvision model; its last linear layer is replaced by
-    one with `dim` outputs, or left out if dim is None.  size: side in pixels that faces are brought to first.
+    name: `resnet10_small`, `resnet18_small`, `mamba`, `face_mobilenet`, or a timm or torchvision model; its last linear
+    layer is replaced by one with `dim` outputs, or left out if dim is None.  size: side in pixels that faces are brought to first.
     weights: "none", "imagenet" (the model's own, fetched from its hub), or the path of an encoder of the same name
     that this course saved; of it, everything is taken whose shape fits. A resnet18_small also grows out of a
     resnet10_small: its further blocks add nothing at first, and learn from there.
@@ -28,15 +30,19 @@ class Encoder(nn.Module):
     flat_head: for ResNets, no mean over the last map: on a straight face each of its places is always the same part of
     the face, and the embedding layer weighs them one by one (as in ArcFace's networks). It then fits this size alone.
     hide: for vision transformers, regions such as ("all", "head", "face"): in training each batch sees one of them only.
+    patch_stem: for vision transformers, the filters of a trained recogniser in each patch, as PatchStem has them.
     options go to the model itself.
     """
 
     def __init__(self, name="resnet18", dim=128, size=64, weights="none", face_stem=False, flat_head=False, hide=(),
-                 **options):
+                 patch_stem=False, **options):
         super().__init__()
         self.settings = {"name": name, "dim": dim, "size": size, "face_stem": face_stem, "flat_head": flat_head, **options}
         self.size = size
-        self.net = _new_net(name, dim, weights == "imagenet", options)
+        if patch_stem:
+            self.settings["patch_stem"] = True
+            options = options | {"embed_layer": PatchStem}
+        self.net = _new_net(name, dim, size, weights == "imagenet", options)
         if face_stem:
             _shrink_stem(self.net, name)
         if flat_head:
@@ -77,9 +83,11 @@ class Encoder(nn.Module):
         return self.net.patch_embed
 
 
-def _new_net(name, dim, pretrained, options):
-    if pretrained and (name == "mamba" or name in SMALL):
+def _new_net(name, dim, size, pretrained, options):
+    if pretrained and (name in ("mamba", "face_mobilenet") or name in SMALL):
         raise ValueError(f"No ImageNet weights exist for the encoder '{name}': choose none, or the path of a saved one.")
+    if name == "face_mobilenet":
+        return FaceMobileNet(dim or 128, size)
     if name == "mamba":
         try:
             return Mamba(dim, **options)
@@ -88,7 +96,7 @@ def _new_net(name, dim, pretrained, options):
     name, small = SMALL.get(name, (name, {}))
     options = small | options
     if not timm.is_model(name) and name not in torchvision.models.list_models():
-        raise ValueError(f"There is no encoder '{name}': choose {', '.join(SMALL)}, mamba, or any model of timm or "
+        raise ValueError(f"There is no encoder '{name}': choose {', '.join(SMALL)}, mamba, face_mobilenet, or any model of timm or "
                          "torchvision.")
     try:
         if timm.is_model(name):

@@ -15,6 +15,7 @@ from .course import (
     SHIPPED_RECOGNISER,
     aligned_folder,
     hourglass,
+    load_encoder,
     load_model,
     load_verifier,
     maker_of,
@@ -39,6 +40,7 @@ class RecognitionData:
 
     train and test: photos of the people trained on, numbered 0 to n_people - 1.  query and distractors: people
     never trained on, with numbers of their own.  roles: the list of all photos with their roles, as text of a CSV.
+    train_keys: the names of the photos in train, `person/photo`.
     """
     train: FaceArray
     train_people: torch.Tensor
@@ -50,6 +52,7 @@ class RecognitionData:
     distractors: FaceArray
     distractor_people: np.ndarray
     roles: str
+    train_keys: list
 
     @property
     def n_people(self):
@@ -82,7 +85,7 @@ def recognition_data(settings):
     train_people, test_people = (torch.from_numpy(np.searchsorted(trained, np.array(aligned.names)[people]))
                                  for people in (train_people, test_people))
     return RecognitionData(train, train_people, test, test_people, *query, dict(enumerate(aligned.names)), *distractors,
-                           roles_csv(photos, roles))
+                           roles_csv(photos, roles), [aligned.key(i) for i in np.flatnonzero(role == "train")])
 
 
 def strangers(settings):
@@ -220,7 +223,7 @@ def recogniser(settings, data):
     """
     if settings.recogniser != "own":
         path = SHIPPED_RECOGNISER if settings.recogniser == "shipped" else settings.recogniser
-        return load_model(Encoder, path, settings.torch_device), load_verifier(path)
+        return load_encoder(path, settings.torch_device), load_verifier(path)
     encoder = own_recogniser(settings, data)
     half = np.isin(data.query_people, np.array_split(np.unique(data.query_people), 2)[0])
     return encoder, measure(embed(encoder, data.query[torch.from_numpy(half)]), data.query_people[half])

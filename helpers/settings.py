@@ -40,7 +40,8 @@ class Settings:
     epochs: int = 60
     study_epochs: int = 10  # how far each training of the side studies goes
     study_encoders: str = "resnet10_small mobilenetv3_small_100 mamba"
-    # notebook 5: whose embeddings it compares: shipped (models/), own (what notebook 3 trained), or a file
+    # notebook 5: whose embeddings it compares: shipped (models/), own (what notebook 3 trained), those of another library
+    # (sface, dlib, facenet), or a file
     recogniser: str = "shipped"
     # notebook 4: the transformer and its first weights: shipped (models/, which brings its own transformer), imagenet (from
     # the hub), none (small, first trained as a whole on this dataset), or the encoder.safetensors of a run
@@ -113,7 +114,8 @@ def load_settings(environment=os.environ):
     if settings.hourglass not in ("shipped", "own", "mtcnn") and not Path(settings.hourglass).is_file():
         raise ValueError(f"FACES_HOURGLASS is '{settings.hourglass}': choose shipped, own, mtcnn, or the path of a "
                          "hourglass that was trained.")
-    for name, choices in {"recogniser": ("shipped", "own"), "vit_weights": ("shipped", "imagenet", "none")}.items():
+    for name, choices in {"recogniser": ("shipped", "own", "sface", "dlib", "facenet"),
+                          "vit_weights": ("shipped", "imagenet", "none")}.items():
         chosen = getattr(settings, name)
         if chosen not in choices and not Path(chosen).is_file():
             raise ValueError(f"FACES_{name.upper()} is '{chosen}': choose {', '.join(choices)}, or the path of an "

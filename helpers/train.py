@@ -18,10 +18,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from .batches import people_by_photos
-from .course import load_model, new_encoder, save_model
-from .encoders import Encoder, LayerFreezer, embed
+from .course import new_encoder, save_model
+from .encoders import LayerFreezer, embed
 from .recognition import figures, recognition_data, shown, train_recogniser
 from .settings import Settings, load_settings
+from .teachers import teacher_embeddings
 from .verification import measure
 
 
@@ -46,7 +47,8 @@ def main(config):
     batches = batches_of(config.photos_each, data.train_people, settings.batch_size)
     targets = None
     if config.teacher:
-        targets = torch.from_numpy(embed(load_model(Encoder, config.teacher, settings.torch_device), data.train))
+        teachers = [config.teacher] if isinstance(config.teacher, str) else list(config.teacher)
+        targets = teacher_embeddings(teachers, data, settings.embedding, settings.torch_device)
     encoder, run = train_recogniser(
         config.name, loss, data, settings, encoder, targets,
         batches=batches, augment=instantiate(config.augment), hours=config.hours,

