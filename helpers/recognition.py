@@ -209,10 +209,15 @@ def shown(results, key):
     return f"{results[key]:.2f} [{results[key + '_low']:.2f}, {results[key + '_high']:.2f}]" if f"{key}_low" in results else ""
 
 
-def raw_pixels(faces):
-    """The simplest embedding: 32x32 grey pixels, centred, of unit length (N, 1024). A baseline."""
+def raw_pixels(faces, visible=None):
+    """The simplest embedding: 32x32 grey pixels, centred, of unit length (N, 1024). A baseline.
+
+    visible: bool (32, 32), the pixels that count; the others stay 0. None: all of them.
+    """
     small = torch.nn.functional.interpolate(faces[:].float(), (32, 32), mode="bilinear", antialias=True).mean(1).flatten(1)
-    return torch.nn.functional.normalize(small - small.mean(1, keepdim=True)).numpy()
+    counts = torch.ones(1024) if visible is None else visible.flatten().float()
+    mean = (small * counts).sum(1, keepdim=True) / counts.sum()
+    return torch.nn.functional.normalize((small - mean) * counts).numpy()
 
 
 def recogniser(settings, data):

@@ -18,10 +18,12 @@ from helpers.encoders import Encoder, embed, unfreeze_last
 GRID = 14
 
 
-@pytest.fixture(scope="module")
-def vit():
+@pytest.fixture(scope="module", params=[112, 224])
+def vit(request):
+    """Of the side that faces have, and of 224, for which they are enlarged first."""
     torch.manual_seed(0)
-    return Encoder("vit_tiny_patch16_224", None, 112, img_size=112, patch_size=8, depth=3, embed_dim=64, num_heads=4).eval()
+    options = {"patch_size": request.param // GRID, "depth": 3, "embed_dim": 64, "num_heads": 4}
+    return Encoder("vit_tiny_patch16_224", None, request.param, img_size=request.param, **options).eval()
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +68,14 @@ def test_masking_is_removing(vit, faces, name):
 
 @pytest.mark.parametrize("name", ["head", "face", "corner"])
 def test_hidden_patches_may_hold_anything(vit, faces, name):
+    """Hidden in the network's own pixels: enlarging mixes pixels across the borders of patches."""
     visible = visible_patches(region(name), GRID)
-    noise = torch.where(patches_to_pixels(visible), faces, 255 - faces)
+    own = torch.nn.functional.interpolate(faces.float(), (vit.size, vit.size), mode="bilinear", antialias=True)
+    noise = torch.where(patches_to_pixels(visible, vit.size), own, 255 - own)
     mask = attention_mask(visible)
-    assert not torch.equal(noise, faces)
-    clean, noisy = (embed(vit, photos, mirror=False, attn_mask=mask) for photos in (faces, noise))
+    assert not torch.equal(noise, own)
+    plain, clean, noisy = (embed(vit, photos, mirror=False, attn_mask=mask) for photos in (faces, own, noise))
+    assert np.abs(plain - clean).max() < 1e-5, "enlarged here or inside the encoder is the same"
     assert np.abs(clean - noisy).max() < 1e-6
 
 
