@@ -10,6 +10,7 @@ from safetensors import safe_open
 from . import metrics
 from .aligned_set import FaceArray, build_aligned_set, read_images
 from .augment import Jitter
+from .comparison import FPR, comparison, labelled, shown  # noqa: F401  the last three as parts of this module too
 from .course import (
     SHIPPED_HOURGLASS,
     SHIPPED_RECOGNISER,
@@ -30,8 +31,6 @@ from .progress import progress_bar
 from .roles import ROLES, assign_roles, listed_roles, roles_csv
 from .training import fit
 from .verification import measure
-
-FPR = 0.01  # the tolerated share of false matches at which the course compares
 
 
 @dataclass
@@ -125,7 +124,8 @@ def train_recogniser(name, loss, data, settings, encoder=None, targets=None, **o
 def figures(encoder, data, loss=None):
     """What an encoder is worth: a dict of numbers, each `name` with `name_low` and `name_high`, its 95 % interval over people.
 
-    tpr: of people never trained on, at FPR 0.01.  recall@1, r_precision and map@r: of the same people.  knn_accuracy,
+    tpr: of people never trained on, at FPR 0.01; tpr_resampled: of each draw of these people, to compare two encoders draw
+    by draw.  recall@1, r_precision and map@r: of the same people.  knn_accuracy,
     and accuracy where the loss has a classifier: of other photos of the people trained on.
     """
     return strangers_figures(encoder, data) | known_figures(encoder, data, loss)
@@ -137,6 +137,8 @@ def strangers_figures(encoder, data, fpr=FPR):
     found = metrics.identification(query, data.query_people, embed(encoder, data.distractors), data.distractor_people, fpr)
     ranked = metrics.retrieval(query, data.query_people)
     result = {"tpr": found["tpr"], "tpr_low": found["low"], "tpr_high": found["high"]}
+    if np.ndim(fpr) == 0:
+        result["tpr_resampled"] = found["resampled"].round(4)
     for key in ("recall@1", "r_precision", "map@r"):
         result |= _with_interval(key, ranked[key], ranked["people"])
     return {key: np.asarray(value).tolist() for key, value in result.items()}
@@ -182,31 +184,9 @@ def study(variants, data, settings, make_loss=MarginHead):
         loss, encoder = make_loss(own.embedding, data.n_people), new_encoder(own)
         options = {k: v for k, v in changes.items() if k not in own_fields}
         encoder, runs[label] = train_recogniser("study", loss, data, own, encoder, progress=False, **options)
-        if not runs[label].results:
+        if "tpr_resampled" not in runs[label].results:
             runs[label].save_results(**figures(encoder, data, loss))
     return runs
-
-
-def comparison(runs):
-    """The saved figures of runs, {label: Run}, as rows of a table, best identification rate first."""
-    columns = {"accuracy": "accuracy", "kNN accuracy": "knn_accuracy", f"TPR at FPR {FPR}": "tpr", "Recall@1": "recall@1",
-               "R-Precision": "r_precision", "MAP@R": "map@r"}
-    rows = [{"run": label, **{column: shown(run.results, key) for column, key in columns.items()},
-             "epochs": len(run.history), "seconds": round(run.seconds), "loss": run.settings["loss"]}
-            for label, run in sorted(runs.items(), key=lambda item: -item[1].results["tpr"])]
-    alike = len({row["loss"] for row in rows}) == 1  # a study of something else: the loss says nothing
-    return [{key: value for key, value in row.items() if not (alike and key == "loss")} for row in rows]
-
-
-def labelled(runs):
-    """{name: Run} of runs, called by their folders, without the fingerprint where no other has the same name."""
-    plain = [run.folder.name.rpartition("-")[0] for run in runs]
-    return {name if plain.count(name) == 1 else run.folder.name: run for name, run in zip(plain, runs)}
-
-
-def shown(results, key):
-    """A figure with its interval as text, such as `0.85 [0.72, 0.96]`."""
-    return f"{results[key]:.2f} [{results[key + '_low']:.2f}, {results[key + '_high']:.2f}]" if f"{key}_low" in results else ""
 
 
 def raw_pixels(faces, visible=None):

@@ -14,17 +14,19 @@ PARTS = (("train", "test"), ("query",), ("distractor",))  # roles that a person'
 
 
 def assign_roles(settings):
-    """The FaceSet of all photos that have a role, and their roles (N,): by the settings' list, or drawn by the seed."""
+    """The FaceSet of all photos that have a role, and their roles (N,): by the settings' list, or drawn by split_seed."""
     faces = load_faces(settings.dataset, settings.data_dir)
     if settings.roles:
         roles = listed_roles(faces, settings.roles)
     else:
         roles = np.full(len(faces), "", "<U10")
-        parts = split_people(faces, settings.people, settings.query_people, settings.distractor_people, settings.seed)
+        parts = split_people(faces, settings.people, settings.query_people, settings.distractor_people,
+                             settings.split_seed)
         for role, part in zip(("train", "query", "distractor"), parts):
             roles[np.isin(faces.people, part.people)] = role
         trained = np.flatnonzero(roles == "train")
-        roles[trained[split_photos(np.array(faces.names)[faces.people[trained]], settings.test_share, settings.seed)]] = "test"
+        owners = np.array(faces.names)[faces.people[trained]]
+        roles[trained[split_photos(owners, settings.test_share, settings.split_seed)]] = "test"
     return faces.subset(roles != ""), roles[roles != ""]
 
 

@@ -17,7 +17,8 @@ class Settings:
     data_dir: str = "data"
     runs_dir: str = "runs"
     device: str = "auto"  # auto, cpu, cuda or mps
-    seed: int = 0
+    seed: int = 0  # of the trainings: first weights, batches, changes
+    split_seed: int = 0  # of who is trained on and who is asked for, and of the photos kept back
     # who is trained on, who is asked for, and who only stands among the asked (never trained on)
     people: int = 28
     query_people: int = 12
@@ -64,6 +65,8 @@ class Settings:
         who = f"{self.people}_{self.query_people}_{self.distractor_people}"
         if self.roles:
             who = f"{Path(self.roles).stem}-{zlib.crc32(Path(self.roles).read_bytes()):08x}"
+        if self.split_seed:
+            who += f"_split{self.split_seed}"
         return Path(self.runs_dir) / f"{self.dataset_name}_{who}_seed{self.seed}"
 
     @property
@@ -102,7 +105,7 @@ def load_settings(environment=os.environ):
             given[name] = _convert(variable, text, known[name])
     settings = replace(Settings(**PRESETS.get(given.get("dataset", "orl"), {})), **given)
     for name, kind in known.items():
-        least = 0 if name in ("seed", "distractor_people", "test_share") else 1e-9
+        least = 0 if name in ("seed", "split_seed", "distractor_people", "test_share") else 1e-9
         if kind in (int, float) and getattr(settings, name) < least:
             raise ValueError(f"FACES_{name.upper()} is {getattr(settings, name)}, which is too small.")
     if settings.test_share >= 1:

@@ -84,7 +84,8 @@ def fit(model, loss, images, targets, folder, *, epochs, batch_size=32, optimize
     if before not in (None, precision):
         print(f"{run.folder} was begun in the precision '{before}' and goes on in '{precision}', the fastest here: its end is "
               "not that of either alone.")
-    run.settings = hyper | {"precision": precision}
+    of_one = batches(0, seed)
+    run.settings = hyper | {"precision": precision, "steps_an_epoch": len(of_one), "photos_an_epoch": sum(map(len, of_one))}
     plan = SimpleNamespace(epochs=epochs, optimizer=optimizer, lr=lr, weight_decay=weight_decay, schedule=schedule, clip=clip,
                            batches=batches, augment=augment, evaluate=evaluate, freezer=freezer, best=best, hours=hours,
                            keep=keep or {}, seed=seed, progress=progress)

@@ -30,15 +30,23 @@ def test_every_person_keeps_photos_on_both_sides():
 
 
 def test_roles_share_no_person_and_a_list_of_them_gives_the_same_again(tmp_path):
-    settings = Settings(people=20, query_people=10, distractor_people=5, seed=4)
+    settings = Settings(people=20, query_people=10, distractor_people=5, split_seed=4)
     faces, roles = assign_roles(settings)
     assert [int((roles == role).sum()) for role in ("train", "test", "query", "distractor")] == [160, 40, 100, 50]
     who = [set(faces.people[np.isin(roles, part)]) for part in (["train", "test"], ["query"], ["distractor"])]
     assert sum(map(len, who)) == len(set.union(*who)) == 35
     assert [len(part) for part in split(settings)] == [200, 100, 50]
     (tmp_path / "list.csv").write_text(roles_csv(faces, roles))
-    again, listed = assign_roles(replace(settings, roles=str(tmp_path / "list.csv"), seed=0))
+    again, listed = assign_roles(replace(settings, roles=str(tmp_path / "list.csv"), split_seed=0))
     assert again.files == faces.files and (listed == roles).all()
+
+
+def test_another_training_seed_asks_the_same_people():
+    """Or the luck of the training and the luck of whom one asks could not be told apart."""
+    settings = Settings(people=20, query_people=10, distractor_people=5)
+    roles = assign_roles(settings)[1]
+    assert (assign_roles(replace(settings, seed=1))[1] == roles).all()
+    assert (assign_roles(replace(settings, split_seed=1))[1] != roles).any()
 
 
 @pytest.mark.parametrize("text, sentence", [

@@ -31,6 +31,6 @@ def test_impossible_values_are_named(variable, text, words):
 
 def test_other_people_have_a_folder_of_their_own(tmp_path):
     """Or a model trained on somebody could be asked about that very person as a stranger."""
-    variants = [{}, {"FACES_SEED": "1"}, {"FACES_PEOPLE": "20"}, {"FACES_DATASET": str(tmp_path / "a" / "orl")},
+    variants = [{}, {"FACES_SEED": "1"}, {"FACES_SPLIT_SEED": "1"}, {"FACES_PEOPLE": "20"}, {"FACES_DATASET": str(tmp_path / "a" / "orl")},
                 {"FACES_DATASET": str(tmp_path / "b" / "orl")}]
     assert len({load_settings(variant).run_dir for variant in variants}) == len(variants)

@@ -1,0 +1,72 @@
+"""Which training was better? Tables of saved figures, with the difference from a named reference."""
+import numpy as np
+
+from .runs import Run
+
+FPR = 0.01  # the tolerated share of false matches at which the course compares
+
+
+def comparison(runs: dict[str, Run], against: str | None = None) -> list[dict]:
+    """The saved figures of runs, {label: Run}, as rows of a table, best verification rate first.
+
+    against: the label of a reference: a column then holds the difference of each TPR from its, see `difference`. epochs,
+    steps, photos shown and seconds count the run that another went on from as well.
+    """
+    if against is not None and against not in runs:
+        raise ValueError(f"There is no run '{against}' to compare with: choose one of {', '.join(runs)}.")
+    columns = {"accuracy": "accuracy", "kNN accuracy": "knn_accuracy", f"TPR at FPR {FPR}": "tpr", "Recall@1": "recall@1",
+               "R-Precision": "r_precision", "MAP@R": "map@r"}
+    rows = []
+    for label, run in sorted(runs.items(), key=lambda item: -item[1].results["tpr"]):
+        row = {"run": label} | {column: shown(run.results, key) for column, key in columns.items()}
+        if against is not None:
+            row[f"TPR minus {against}"] = "" if label == against else difference(run.results, runs[against].results)
+        rows.append(row | effort(run) | {"loss": run.settings["loss"]})
+    alike = len({row["loss"] for row in rows}) == 1  # a study of something else: the loss says nothing
+    return [{key: value for key, value in row.items() if not (alike and key == "loss")} for row in rows]
+
+
+def effort(run: Run) -> dict:
+    """What a run took: epochs, steps, photos shown and seconds, with those of the run that it went on from.
+
+    The figures of a run that goes on from another name it: `run.save_results(after=first.folder.name)`.
+    """
+    epochs = len(run.history)
+    own = {"epochs": epochs, "steps": epochs * run.settings.get("steps_an_epoch", 0),
+           "photos shown": epochs * run.settings.get("photos_an_epoch", 0), "seconds": round(run.seconds)}
+    if earlier := run.results.get("after"):
+        before = effort(Run(run.folder.parent / earlier))
+        own = {key: value + before[key] for key, value in own.items()}
+    return own
+
+
+def difference(results: dict, reference: dict) -> str:
+    """How far a TPR is above a reference's, with its 95 % interval, as text such as `+0.09 [-0.03, +0.20]`.
+
+    Both were asked about the same people. So the interval is that of the difference, draw by draw of these people: it can
+    lie beside 0 where the two intervals overlap, since people who are hard to tell apart are so for both.
+    """
+    if "tpr_resampled" not in results or "tpr_resampled" not in reference:
+        return ""  # measured before draws were kept
+    draws = np.array(results["tpr_resampled"]) - np.array(reference["tpr_resampled"])
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return f"{results['tpr'] - reference['tpr']:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def over_seeds(runs: list[Run]) -> dict:
+    """The TPR of several trainings that differ in their seed alone, as the figures of one: the mean, also of each draw."""
+    draws = np.mean([run.results["tpr_resampled"] for run in runs], axis=0)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return {"tpr": float(np.mean([run.results["tpr"] for run in runs])), "tpr_low": float(low), "tpr_high": float(high),
+            "tpr_resampled": draws.tolist()}
+
+
+def labelled(runs: list[Run]) -> dict[str, Run]:
+    """{name: Run} of runs, called by their folders, without the fingerprint where no other has the same name."""
+    plain = [run.folder.name.rpartition("-")[0] for run in runs]
+    return {name if plain.count(name) == 1 else run.folder.name: run for name, run in zip(plain, runs)}
+
+
+def shown(results: dict, key: str) -> str:
+    """A figure with its interval as text, such as `0.85 [0.72, 0.96]`."""
+    return f"{results[key]:.2f} [{results[key + '_low']:.2f}, {results[key + '_high']:.2f}]" if f"{key}_low" in results else ""
