@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from helpers import recognition
+from helpers import metrics, recognition
 from helpers.faces import load_faces
 from helpers.settings import load_settings
 from helpers.train import batches_of, configured_loss
@@ -46,7 +46,11 @@ def main(arguments):
         results[name], minutes = one_loss(name, data, settings, options.lr)
         cells = (recognition.shown(results[name], key) for key in ("accuracy", "knn_accuracy", "tpr"))
         print(f"{name:18s}" + "".join(f"{cell:20s}" for cell in cells) + f"{minutes:.1f}", flush=True)
-    print(json.dumps({name: {key: round(result[key], 4) for key in ("accuracy", "knn_accuracy", "tpr") if key in result}
+    number = metrics.pairs_of_people(data.query_people, data.distractor_people)
+    if sentence := metrics.left_out(recognition.FPR, number):
+        print(sentence)
+    print(json.dumps({name: {key: round(result[key], 4) if key != "tpr" or metrics.carries(recognition.FPR, number) else None
+                             for key in ("accuracy", "knn_accuracy", "tpr") if key in result}
                       for name, result in results.items()}))
 
 

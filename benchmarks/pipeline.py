@@ -36,7 +36,7 @@ def main(arguments):
     if options.peers:
         print_peers({"this course": result} | peers(encoder, photos))
     print(json.dumps({key: round(result[key], 4) for key in ("found", "precision")} | {
-        "tpr_at_fpr": {f"{fpr:g}": round(float(tpr), 4) for fpr, tpr in zip(FPRS, result["tpr"])},
+        "tpr_at_fpr": metrics.rates_as_json(FPRS, result["tpr"], result["pairs_of_people"]),
         "dir_at_far": round(float(result["right"].mean()), 4),
         "photos_per_second": round(result["photos_per_second"], 2)}))
 
@@ -69,6 +69,8 @@ def print_peers(results):
     print(f"{'':52s}{'found':>8s}{'TPR at FPR 0.01':>24s}{'DIR':>7s}{'photos/s':>10s}")
     for name, r in results.items():
         tpr = f"{r['tpr'][1]:.3f} [{r['low'][1]:.3f}, {r['high'][1]:.3f}]"
+        if not metrics.carries(FPRS[1], r["pairs_of_people"]):
+            tpr = "too few people"
         print(f"{name:52s}{r['found']:8.2%}{tpr:>24s}{r['right'].mean():7.3f}{r['photos_per_second']:10.1f}")
 
 
@@ -81,11 +83,13 @@ def figures(embeddings, people, threshold, seed=0):
     enrolled = np.isin(people, everyone[: len(everyone) // 2])
     asked = split_photos(people, share=0.5, seed=seed)
     known, probes = enrolled & ~asked, enrolled & asked
-    far = max(0.01, 1 / (~enrolled).sum())  # of a hundred impostors, one
-    strangers = embeddings[~enrolled]
-    right, _ = metrics.open_set(embeddings[known], people[known], embeddings[probes], people[probes], strangers, far)
+    meetings = len(np.unique(people[known])) * len(np.unique(people[~enrolled]))  # of an enrolled person and an impostor
+    far = max(0.01, 1 / (~enrolled).sum(), 0.5 / meetings)  # of a hundred impostors, one
+    right, _ = metrics.open_set(embeddings[known], people[known], embeddings[probes], people[probes],
+                                embeddings[~enrolled], far, people[~enrolled])
     return {"far": far, "precision": float((passed & same).sum() / max(passed.sum(), 1)), "fpr": float(passed[~same].mean()),
-            "recall": float(passed[same].mean()), **found, "right": right, "probes": people[probes]}
+            "recall": float(passed[same].mean()), **found, "right": right, "probes": people[probes],
+            "pairs_of_people": metrics.pairs_of_people(people)}
 
 
 def print_table(result, photos, people):
@@ -94,7 +98,6 @@ def print_table(result, photos, people):
           f"{result['photos_per_second']:.1f} photos a second, reading included")
     print(f"verdicts at the kept threshold for FPR 0.01: precision {result['precision']:.3f}; of right pairs "
           f"{result['recall']:.3f} pass, of wrong ones {result['fpr']:.4f}")
-    for fpr, tpr, low, high in zip(FPRS, result["tpr"], result["low"], result["high"]):
-        print(f"TPR at FPR {fpr:<8g}{tpr:.3f} [{low:.3f}, {high:.3f}]")
+    print(*metrics.rates_as_lines(FPRS, result["tpr"], result["low"], result["high"], result["pairs_of_people"]), sep="\n")
     print("DIR at FAR {:<8.2g}{:.3f} [{:.3f}, {:.3f}], half of the people enrolled".format(
         result["far"], result["right"].mean(), *metrics.interval(result["right"], result["probes"])))

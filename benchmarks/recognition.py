@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from helpers import course
+from helpers import course, metrics
 from helpers.encoders import Encoder, embed
 from helpers.recognition import strangers, strangers_figures
 from helpers.settings import load_settings
@@ -29,7 +29,8 @@ def main(arguments):
     milliseconds, a_second = speeds(encoder.cpu(), data.query)
     print(f"with mirror images: {milliseconds:.1f} ms for one face on one core, {a_second:.0f} faces a second in batches of 64")
     print(json.dumps({**{key: round(result[key], 4) for key in ("recall@1", "r_precision", "map@r")},
-                      "tpr_at_fpr": {f"{fpr:g}": round(tpr, 4) for fpr, tpr in zip(FPRS, result["tpr"])},
+                      "tpr_at_fpr": metrics.rates_as_json(FPRS, result["tpr"], result["pairs_of_people"]),
+                      "pairs_of_people": result["pairs_of_people"],
                       "ms_per_face_one_core": round(milliseconds, 2), "faces_per_second": round(a_second, 1)}))
 
 
@@ -69,8 +70,8 @@ def timed(work):
 
 def print_figures(result):
     """The table for people. Retrieval is among the photos asked for alone; the distractors count in the TPR."""
-    print(f"{'':16s}{'figure':>8s}   95 % interval over people")
+    print("figure [95 % interval over people]")
     for key, name in (("recall@1", "Recall@1"), ("r_precision", "R-Precision"), ("map@r", "MAP@R")):
-        print(f"{name:16s}{result[key]:8.4f}   {result[key + '_low']:.4f} to {result[key + '_high']:.4f}")
-    for fpr, tpr, low, high in zip(FPRS, result["tpr"], result["tpr_low"], result["tpr_high"]):
-        print(f"{f'TPR at FPR {fpr:g}':16s}{tpr:8.4f}   {low:.4f} to {high:.4f}")
+        print(f"{name:20s} {result[key]:.4f} [{result[key + '_low']:.4f}, {result[key + '_high']:.4f}]")
+    print(*metrics.rates_as_lines(FPRS, result["tpr"], result["tpr_low"], result["tpr_high"], result["pairs_of_people"]),
+          sep="\n")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import course, plots, recognition
+from . import course, gates, metrics, plots, recognition
 from .embedding_map import embedding_map
 from .encoders import embed
 from .faces import folder_of_people
@@ -139,10 +139,12 @@ def evaluate(options, pipeline, _):
         course.keep_verifier(options.encoder, verifier)
     for key in ("recall@1", "r_precision", "map@r"):
         say(options, f"{key:20s} {recognition.shown(result, key)}")
-    for i, fpr in enumerate(FPRS):
-        say(options, f"TPR at FPR {fpr:<9g} {result['tpr'][i]:.2f} [{result['tpr_low'][i]:.2f}, {result['tpr_high'][i]:.2f}]")
+    number = result["pairs_of_people"]
+    for line in metrics.rates_as_lines(FPRS, result["tpr"], result["tpr_low"], result["tpr_high"], number):
+        say(options, line)
     return {key: result[key] for key in ("recall@1", "r_precision", "map@r")} | {
-        "tpr_at_fpr": dict(zip(map(str, FPRS), result["tpr"])), "photos": len(data.query), "skipped": data.skipped}, 0
+        "tpr_at_fpr": metrics.rates_as_json(FPRS, result["tpr"], number), "pairs_of_people": number,
+        "photos": len(data.query), "skipped": data.skipped}, 0
 
 
 def draw_map(options, pipeline, _):
@@ -163,7 +165,7 @@ def say(options, sentence):
 def main(arguments=None):
     """Read the command, load the models, run it; returns the exit code."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--fpr", type=float, default=0.01, help="tolerated share of false matches: of pairs of two people, and "
+    common.add_argument("--fpr", type=gates.share_text, default=0.01, help="tolerated share of false matches: of pairs of two people, and "
                         "for identify of strangers' faces that get a name; default 0.01")
     common.add_argument("--encoder", default=course.SHIPPED_RECOGNISER, help="default: the shipped recogniser")
     common.add_argument("--out", type=Path, default=Path("outputs"))

@@ -1,6 +1,7 @@
 """Which training was better? Tables of saved figures, with the difference from a named reference."""
 import numpy as np
 
+from .pairs import carries
 from .runs import Run
 
 FPR = 0.01  # the tolerated share of false matches at which the course compares
@@ -48,6 +49,8 @@ def difference(results: dict, reference: dict) -> str:
     """
     if "tpr_resampled" not in results or "tpr_resampled" not in reference:
         return ""  # measured before draws were kept
+    if not _carried(results):
+        return "too few people"
     draws = np.array(results["tpr_resampled"]) - np.array(reference["tpr_resampled"])
     low, high = np.quantile(draws, [0.025, 0.975])
     return f"{results['tpr'] - reference['tpr']:+.2f} [{low:+.2f}, {high:+.2f}]"
@@ -58,7 +61,7 @@ def over_seeds(runs: list[Run]) -> dict:
     draws = np.mean([run.results["tpr_resampled"] for run in runs], axis=0)
     low, high = np.quantile(draws, [0.025, 0.975])
     return {"tpr": float(np.mean([run.results["tpr"] for run in runs])), "tpr_low": float(low), "tpr_high": float(high),
-            "tpr_resampled": draws.tolist()}
+            "tpr_resampled": draws.tolist(), "pairs_of_people": runs[0].results.get("pairs_of_people", np.inf)}
 
 
 def labelled(runs: list[Run]) -> dict[str, Run]:
@@ -68,5 +71,11 @@ def labelled(runs: list[Run]) -> dict[str, Run]:
 
 
 def shown(results: dict, key: str) -> str:
-    """A figure with its interval as text, such as `0.85 [0.72, 0.96]`."""
+    """A figure with its interval as text, such as `0.85 [0.72, 0.96]`; a TPR only where there are people enough for it."""
+    if key == "tpr" and not _carried(results):
+        return "too few people"
     return f"{results[key]:.2f} [{results[key + '_low']:.2f}, {results[key + '_high']:.2f}]" if f"{key}_low" in results else ""
+
+
+def _carried(results):
+    return carries(FPR, results.get("pairs_of_people", np.inf))  # figures of before they were counted are shown

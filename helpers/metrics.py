@@ -8,8 +8,16 @@ from scipy.sparse import coo_matrix
 from sklearn.neighbors import KNeighborsClassifier
 
 from . import gates
-from .intervals import at_the_edge, interval, summary  # noqa: F401  metrics.interval is where notebooks look for it
-from .pairs import carries, left_out, pairs, pairs_by_person, pairs_of_people  # noqa: F401
+from .intervals import at_the_edge, interval, summary  # noqa: F401  notebooks say metrics.interval
+from .pairs import (  # noqa: F401  and metrics.pairs
+    carries,
+    left_out,
+    pairs,
+    pairs_by_person,
+    pairs_of_people,
+    rates_as_json,
+    rates_as_lines,
+)
 
 BINS = 2**14  # of similarity, from -1 to 1: the first, rough look for a threshold
 

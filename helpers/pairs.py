@@ -67,3 +67,15 @@ def left_out(fprs: np.ndarray, number: int) -> str:
         return ""
     return (f"TPR at FPR {', '.join(f'{fpr:g}' for fpr in short)}: left out, since it takes "
             f"{int(np.ceil(0.5 / max(short))):,} pairs of people or more, and there are {number:,}.")
+
+
+def rates_as_json(fprs: np.ndarray, tprs: np.ndarray, number: int) -> dict[str, float | None]:
+    """{FPR: TPR} with four digits, None where so many pairs of people can't carry the rate."""
+    return {f"{fpr:g}": round(float(tpr), 4) if carries(fpr, number) else None for fpr, tpr in zip(fprs, tprs)}
+
+
+def rates_as_lines(fprs: np.ndarray, tprs: np.ndarray, low: np.ndarray, high: np.ndarray, number: int) -> list[str]:
+    """A line for each rate that so many pairs of people can carry, with its interval, and a sentence about the others."""
+    lines = [f"{f'TPR at FPR {fpr:g}':20s} {tpr:.4f} [{a:.4f}, {b:.4f}]"
+             for fpr, tpr, a, b in zip(fprs, tprs, low, high) if carries(fpr, number)]
+    return lines + [sentence for sentence in [left_out(fprs, number)] if sentence]

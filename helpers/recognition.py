@@ -124,8 +124,8 @@ def train_recogniser(name, loss, data, settings, encoder=None, targets=None, **o
 def figures(encoder, data, loss=None):
     """What an encoder is worth: a dict of numbers, each `name` with `name_low` and `name_high`, its 95 % interval over people.
 
-    tpr: of people never trained on, at FPR 0.01; tpr_resampled: of each draw of these people, to compare two encoders draw
-    by draw.  recall@1, r_precision and map@r: of the same people.  knn_accuracy,
+    tpr: of people never trained on, at FPR 0.01, which rests on pairs_of_people; tpr_resampled: of each draw of these
+    people, to compare two encoders draw by draw.  recall@1, r_precision and map@r: of the same people.  knn_accuracy,
     and accuracy where the loss has a classifier: of other photos of the people trained on.
     """
     return strangers_figures(encoder, data) | known_figures(encoder, data, loss)
@@ -136,7 +136,8 @@ def strangers_figures(encoder, data, fpr=FPR):
     query = embed(encoder, data.query)
     found = metrics.identification(query, data.query_people, embed(encoder, data.distractors), data.distractor_people, fpr)
     ranked = metrics.retrieval(query, data.query_people)
-    result = {"tpr": found["tpr"], "tpr_low": found["low"], "tpr_high": found["high"]}
+    result = {"tpr": found["tpr"], "tpr_low": found["low"], "tpr_high": found["high"],
+              "pairs_of_people": metrics.pairs_of_people(data.query_people, data.distractor_people)}
     if np.ndim(fpr) == 0:
         result["tpr_resampled"] = found["resampled"].round(4)
     for key in ("recall@1", "r_precision", "map@r"):

@@ -20,7 +20,8 @@ from omegaconf import OmegaConf
 from .batches import people_by_photos
 from .course import new_encoder, save_model
 from .encoders import LayerFreezer, embed
-from .recognition import figures, recognition_data, shown, train_recogniser
+from .metrics import left_out
+from .recognition import FPR, figures, recognition_data, shown, train_recogniser
 from .settings import Settings, load_settings
 from .teachers import teacher_embeddings
 from .verification import measure
@@ -69,6 +70,8 @@ def main(config):
         for key in ("accuracy", "knn_accuracy", "tpr", "recall@1", "r_precision", "map@r"):
             if key in results:
                 print(f"{key:14s} {shown(results, key)}")
+        if sentence := left_out(FPR, results["pairs_of_people"]):
+            print(sentence)
     # at exit, since a multirun comes here again; not after an error, when the others may wait in the middle of a step
     atexit.register(processes.destroy_process_group)
 

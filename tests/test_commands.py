@@ -88,12 +88,24 @@ def test_identify_names_known_faces_and_leaves_strangers_unknown(folder, capsys)
 
 
 def test_evaluate_measures_and_keeps_thresholds_and_the_map_needs_no_connection(folder, capsys):
-    code, result, _ = run(capsys, "evaluate", folder, "--keep")
+    code, result, err = run(capsys, "evaluate", folder, "--keep")
     assert code == 0 and result["photos"] == 24 and list(result["tpr_at_fpr"]) == ["0.001", "0.01", "0.1"]
     assert load_verifier("mine.safetensors").people == 6
+    assert result["pairs_of_people"] == 15, "which carry an FPR of 0.1 and none below"
+    assert result["tpr_at_fpr"]["0.001"] is result["tpr_at_fpr"]["0.01"] is None and result["tpr_at_fpr"]["0.1"] > 0
+    assert "FPR 0.001, 0.01: left out" in err and "TPR at FPR 0.1 " in err and "TPR at FPR 0.01 " not in err
     code, result, _ = run(capsys, "map", folder)
     page = (folder.parent / "outputs" / "map.html").read_text(encoding="utf-8")
     assert code == 0 and page.count("data:image/jpeg") == 24 and 'src="http' not in page
+
+
+@pytest.mark.parametrize("command", [["predict", "a", "b"], ["arrange", "a"], ["identify", "--gallery", "a", "b"],
+                                     ["evaluate", "a"], ["map", "a"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("fpr", ["nan", "-0.1", "0", "1.5", "inf", "often"])
+def test_every_command_refuses_an_fpr_that_is_no_share(command, fpr, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command, f"--fpr={fpr}"])
+    assert stopped.value.code == 2 and "no share above 0" in capsys.readouterr().err
 
 
 EVIL = ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", 'a "quoted"\nname', r"$\frac{", "$" * 300]

@@ -149,3 +149,16 @@ def test_the_open_set_rate_agrees_with_a_count_by_hand():
         assert right.tolist() == [float(s > threshold and name == person) for (s, name), person in zip(expected, people)]
     with pytest.raises(ValueError, match="1000 or more"):
         metrics.open_set(gallery, names, probes, people, impostors, 0.001)
+
+
+def test_a_rate_needs_pairs_of_people_not_of_photos():
+    assert metrics.pairs_of_people([0, 0, 1, 2], [7, 7, 8]) == 3 + 3 * 2 and metrics.pairs_of_people(np.arange(40)) == 780
+    # ORL's 40 people carry 0.001, twelve of them 0.01, two nothing below a half
+    for people, fpr, enough in ((40, 1e-3, True), (40, 1e-4, False), (12, 0.01, True), (10, 0.01, False), (2, 0.1, False)):
+        number = metrics.pairs_of_people(np.repeat(np.arange(people), 50))
+        assert metrics.carries(fpr, number) == enough
+        assert (metrics.left_out(fpr, number) == "") == enough
+    assert metrics.rates_as_json((0.001, 0.1), (0.5, 0.75), 10) == {"0.001": None, "0.1": 0.75}
+    lines = metrics.rates_as_lines((0.001, 0.01, 0.1), (0.5, 0.6, 0.75), (0.4, 0.5, 0.6), (0.6, 0.7, 0.8), 10)
+    assert lines[0].endswith("0.7500 [0.6000, 0.8000]") and len(lines) == 2
+    assert "FPR 0.001, 0.01: left out" in lines[1] and "there are 10" in lines[1]
