@@ -7,6 +7,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from . import gates
 from .encoders import embed, weights_id
 from .files import write_atomically
 from .progress import progress_bar
@@ -96,6 +97,7 @@ class Gallery:
 
     def identify(self, embeddings, threshold):
         """Whose face is it? Names (M,), "unknown" where no photo is more similar than the threshold, and cosines (M,)."""
+        gates.cosines(threshold)
         similarity, rows = (column[:, 0] for column in self.search(embeddings, 1))
         return np.where(similarity > threshold, self.people_of(rows).astype(object), "unknown"), similarity
 
@@ -125,7 +127,7 @@ class Gallery:
         if embeddings.ndim != 2 or embeddings.shape[1] != self.embeddings.shape[1]:
             raise ValueError(f"This gallery holds embeddings of {self.embeddings.shape[1]} numbers; these have shape "
                              f"{embeddings.shape}. Embed the photos with the encoder that made the gallery.")
-        return embeddings
+        return gates.unit_embeddings(embeddings)
 
     def save(self, path):
         """Write everything into one safetensors file, whole or not at all. People are kept as text."""
