@@ -118,6 +118,17 @@ def test_lfw_chooses_each_threshold_on_the_other_folds(folder, capsys, tmp_path)
     save_model(Encoder("resnet10_small", 16, 32).eval(), "mine.safetensors")
     lfw.main(["--photos", str(folder), "--pairs", str(tmp_path / "pairs.txt"), "--encoder", "mine.safetensors"])
     assert 0 <= last_line(capsys)["accuracy"] <= 1
+    rows = ["file,split", "lfw/s1/s1_0002.png,train", "lfw/s2/s2_0003.png,test"]
+    (tmp_path / "landmarks.csv").write_text("\n".join(rows))
+    lfw.main(["--photos", str(folder), "--pairs", str(tmp_path / "pairs.txt"), "--encoder", "mine.safetensors",
+              "--landmarks", "mtcnn", "--leave-out", str(tmp_path / "landmarks.csv")])
+    result = last_line(capsys)
+    # s1_0002 stands in two of the eight pairs; two pairs of people carry no FPR of 0.001
+    assert result["without"]["pairs"] == 6 and result["tpr_at_fpr"] == result["without"]["tpr_at_fpr"] == {"0.001": None}
+    assert lfw.learned_photos(tmp_path / "landmarks.csv") == {"s1_0002"}
+    (tmp_path / "landmarks.csv").write_text("photo\na.png")
+    with pytest.raises(ValueError, match="no column file"):
+        lfw.learned_photos(tmp_path / "landmarks.csv")
     first, second, truth, fold = lfw.read_pairs(tmp_path / "pairs.txt")
     assert second[0] == "s1_0002" and truth.tolist() == [True, True, False, False] * 2 and fold.tolist() == [0] * 4 + [1] * 4
     (tmp_path / "pairs.txt").write_text("\n".join(lines[:-1]))
