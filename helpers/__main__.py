@@ -22,7 +22,8 @@ from .embedding_map import embedding_map
 from .encoders import embed
 from .faces import folder_of_people
 from .files import to_csv, write_atomically, write_text
-from .photos import PhotoError, picture_files, read_photo
+from .folders import picture_files
+from .photos import PhotoError, read_photo
 from .pipeline import NO_PICTURE, FacePipeline, enrol_folder, person_in, read_pictures
 from .progress import progress_bar
 from .settings import load_settings

@@ -5,8 +5,11 @@
                                   skipped.csv            the skipped ones alone
                                   debug/                 sheets of photos with the points drawn on them
                                   faces.npy, faces.csv   all straight faces in one array, and their order
+                 <dataset>_top<N>_files.csv              fingerprints of the photos
+
+What lies here is biometric data: `python -m helpers forget NAME` deletes a person.
 """
-import csv
+import os
 import shutil
 from pathlib import Path
 
@@ -14,63 +17,119 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from .alignment import align_faces
-from .detection import detect_largest
-from .faces import POINT_COLUMNS, folder_of_people
-from .files import alone_in, enough_room, to_csv, write_atomically, write_text
+from .alignment import align_found, geometry
+from .detection import find_faces
+from .faces import POINT_COLUMNS, FaceSet
+from .files import alone_in, enough_room, read_csv, short_name, to_csv, write_atomically, write_text
+from .fingerprints import file_fingerprints
+from .folders import listed, natural_order
+from .photos import guard, together_or_alone
 from .progress import progress_bar
 
 BOX = ["box_left", "box_top", "box_right", "box_bottom"]
-COLUMNS = ["photo", "bytes", "skipped", "residual", *BOX, *POINT_COLUMNS]
-CHUNK = 128  # photos between two writes
+COLUMNS = ["photo", "person", "file", "fingerprint", "skipped", "others", "residual", *BOX, *POINT_COLUMNS]
+CHUNK = 128  # photos between two writes, or fewer if they are large
+JPEG_QUALITY = 95
 
 
-def build_aligned_set(faces, hourglass, folder, maker, device="cpu", progress=True):
+def build_aligned_set(faces, hourglass, folder, maker, device="cpu", progress=True, tell=print):
     """Straighten every photo of a FaceSet into `folder`; return the FaceSet of straight faces.
 
     maker: a line that names what found the points. The same maker twice does nothing the second time, and goes on
-    where it was stopped; another maker starts the folder afresh. Of several faces in a photo the largest is taken.
+    where it was stopped; another maker, or another geometry of the faces, starts the folder afresh. Photos whose content
+    changed are straightened again, and faces of photos that are gone are deleted. Of several faces in a photo the largest
+    is taken. tell: called with sentences about photos that were left out or show several faces.
     hourglass: a StackedHourglass, or None to take MTCNN's own points.
     """
-    maker = f"{maker}\n{','.join(COLUMNS)}"  # an older layout of photos.csv is made anew as well
-    maker_file, sheet = folder / "maker.txt", folder / "debug" / "points.jpg"
+    maker = f"{maker}\n{geometry()} canvas {faces.canvas} JPEG {JPEG_QUALITY}\n{','.join(COLUMNS)}"
+    keys = [faces.key(i) for i in range(len(faces))]
+    prints = file_fingerprints(faces.files, folder.with_name(f"{folder.name}_files.csv"))
+    maker_file, sheet = folder / "maker.txt", _debug_folder(folder, faces.names) / "points.jpg"
 
     def look():
         same = maker_file.exists() and maker_file.read_text() == maker
-        done = {(row["photo"], row["bytes"]) for row in read_rows(folder)} if same else set()
-        return same, [i for i in range(len(faces)) if _mark(faces, i) not in done]
+        rows = read_rows(folder) if same else []
+        done = {(row["photo"], row["fingerprint"]) for row in rows}
+        gone = [row for row in rows if row["photo"] not in asked and not os.path.lexists(row["file"])]
+        return same, [i for i in range(len(faces)) if (keys[i], prints[i]) not in done], gone
 
-    if look()[1] or not sheet.exists():
+    asked = set(keys)
+    _, todo, gone = look()
+    if todo or gone or not sheet.exists():
         with alone_in(folder):
-            same, todo = look()  # again: another process may just have finished
+            same, todo, gone = look()  # again: another process may just have finished
             if folder.exists() and not same:
                 shutil.rmtree(folder)
             write_text(maker_file, maker)
-            if todo:
-                (folder / "faces.csv").unlink(missing_ok=True)  # the array is collected anew, with what is new
-            chunks = range(0, len(todo), CHUNK)
-            for start in progress_bar(chunks, desc="straightening", unit="chunk", disable=not (progress and todo)):
-                rows = _straighten(faces, todo[start:start + CHUNK], hourglass, folder, device)
-                _append_rows(folder / "photos.csv", rows)
+            if todo or gone:
+                forget_array(folder)  # it is collected anew, with what is new and without what is gone
+            forget_rows(folder, gone)
+            with progress_bar(total=len(todo), desc="straightening", unit="photo", disable=not (progress and todo)) as bar:
+                for photos, numbers, bad in faces.pieces(todo, CHUNK):
+                    rows = _straighten(faces, photos, numbers, bad, prints, hourglass, folder, device)
+                    _append_rows(folder / "photos.csv", rows)
+                    bar.update(len(rows))
             skipped = [(row["photo"], row["skipped"]) for row in read_rows(folder) if row["skipped"]]
             write_text(folder / "skipped.csv", to_csv([("photo", "why"), *skipped]))
             _write_debug_sheet(faces, sheet)
-    return load_aligned_set(folder, {faces.key(i) for i in range(len(faces))})
+    _tell_of([row for row in read_rows(folder) if row["photo"] in asked], folder, tell)
+    return load_aligned_set(folder, asked)
 
 
-def _mark(faces, i):
-    """A photo's key and its size in bytes, as photos.csv has them: a photo that was replaced is straightened again."""
-    path = Path(faces.files[i])
-    return faces.key(i), str(path.stat().st_size) if path.exists() else ""
+def _debug_folder(folder, people):
+    name = "debug"
+    while name in people:
+        name += "_"
+    return folder / name
+
+
+def _tell_of(rows, folder, tell):
+    skipped = [f"{row['photo']} ({row['skipped']})" for row in rows if row["skipped"]]
+    if skipped:
+        tell(f"{len(skipped)} of {len(rows)} photos are left out: {listed(skipped, 3)}; {folder / 'skipped.csv'} lists them.")
+    if several := [row["photo"] for row in rows if row["others"] not in ("", "0")]:
+        tell(f"{len(several)} of {len(rows)} photos show several faces, of which the largest is taken: {listed(several, 3)}; "
+             f"the column 'others' of {folder / 'photos.csv'} says which.")
+
+
+def forget_array(folder):
+    """Delete the array of all faces and their order; `read_images` collects it anew."""
+    for name in ("faces.csv", "faces.npy"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def forget_rows(folder, rows):
+    """Delete the straight faces that these rows of photos.csv tell of, the rows, and the sheets, which may show them."""
+    if not rows:
+        return
+    lost = {row["photo"] for row in rows}
+    kept = [[row[column] for column in COLUMNS] for row in read_rows(folder) if row["photo"] not in lost]
+    write_text(folder / "photos.csv", to_csv([COLUMNS, *kept]))
+    for row in rows:
+        face = face_file(folder, row["person"], row["photo"])
+        face.unlink(missing_ok=True)
+        if face.parent.is_dir() and not any(face.parent.iterdir()):
+            face.parent.rmdir()
+    for sheets in folder.glob("debug*/points.jpg"):
+        sheets.unlink()
+
+
+def face_file(folder, person, key):
+    """Where the straight face of a photo lies: `<person>/<photo>.jpg`, with long names cut and folders joined."""
+    return folder / short_name(person) / f"{short_name(key.removeprefix(f'{person}/'))}.jpg"
 
 
 def load_aligned_set(folder, keys):
     """The FaceSet of straight faces in a folder that build_aligned_set made, as far as their keys are asked for."""
     rows = read_rows(folder)
-    if all(row["skipped"] for row in rows):
+    good = [row for row in rows if row["photo"] in keys and not row["skipped"]]
+    if not good:
         raise ValueError(f"No face was found in any of the {len(rows)} photos; {folder / 'skipped.csv'} says why.")
-    faces = folder_of_people(folder, name=folder.name)
-    return faces.subset([faces.key(i) in keys for i in range(len(faces))])
+    names = sorted({row["person"] for row in good}, key=lambda name: natural_order(Path(name)))
+    number = {name: i for i, name in enumerate(names)}
+    good.sort(key=lambda row: (number[row["person"]], *natural_order(Path(row["photo"]))))
+    return FaceSet(folder.name, [face_file(folder, row["person"], row["photo"]) for row in good],
+                   np.array([number[row["person"]] for row in good]), names, keys=[row["photo"] for row in good])
 
 
 class FaceArray:
@@ -95,7 +154,7 @@ def read_images(faces, folder):
     """
     path, order = folder / "faces.npy", folder / "faces.csv"
     keys = [faces.key(i) for i in range(len(faces))]
-    row_of = {key: row for row, key in enumerate(_read_column(order))} if order.exists() and path.exists() else {}
+    row_of = {row[0]: i for i, row in enumerate(read_csv(order))} if path.exists() else {}
     if not set(keys) <= row_of.keys():
         order.unlink(missing_ok=True)  # a kill from here on leaves no order, and so no array
         everyone = load_aligned_set(folder, {row["photo"] for row in read_rows(folder)})
@@ -103,11 +162,6 @@ def read_images(faces, folder):
         write_atomically(path, lambda part: _write_array(part, everyone))
         write_text(order, to_csv([[key] for key in row_of]))
     return FaceArray(np.load(path, mmap_mode="r"), [row_of[key] for key in keys])
-
-
-def _read_column(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return [row[0] for row in csv.reader(file)]
 
 
 def _write_array(path, faces):
@@ -123,32 +177,38 @@ def read_rows(folder):
 
     Of a photo that was replaced and straightened again the last row counts.
     """
-    path = folder / "photos.csv"
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list({row["photo"]: row for row in csv.DictReader(file) if row[COLUMNS[-1]] is not None}.values())
+    last = {}
+    for row in read_csv(folder / "photos.csv")[1:]:
+        if len(row) == len(COLUMNS):
+            last[row[0]] = dict(zip(COLUMNS, row))
+    return list(last.values())
 
 
-def _straighten(faces, index, hourglass, folder, device):
-    photos, kept, bad = faces.read(index)
-    found = detect_largest(photos, device)
-    why = bad | {i: "MTCNN sees no face" for i, detections in zip(kept, found) if not len(detections)}
-    rows = {i: dict(zip(COLUMNS, (*_mark(faces, i), why.get(i, "")))) for i in index}
-    for i in why:  # it may be that of an older photo of this name
-        (folder / f"{faces.key(i)}.jpg").unlink(missing_ok=True)
-    good = [k for k, detections in enumerate(found) if len(detections)]
-    if good:
-        boxes = np.stack([found[k].boxes[0] for k in good])
-        rough = torch.from_numpy(np.stack([found[k].points[0] for k in good]))
-        straight, points, residual = align_faces([photos[k] for k in good], boxes, rough, hourglass)
-        for k, box, face, five, rest in zip(good, boxes, straight, points, residual):
-            key = faces.key(kept[k])
-            (folder / key).parent.mkdir(exist_ok=True)
-            save_jpeg(Image.fromarray(face.permute(1, 2, 0).numpy()), folder / f"{key}.jpg")
-            numbers = [f"{v:.2f}" for v in (rest, *box, *five.flatten())]
-            rows[kept[k]] |= dict(zip(COLUMNS[3:], numbers))
-    return [rows[i] for i in index]
+def _straighten(faces, photos, numbers, bad, prints, hourglass, folder, device):
+    def work(some):
+        found = find_faces(some, device, True)
+        return list(zip(found, align_found(some, found, hourglass)))
+
+    answers = together_or_alone(work, photos, numbers, bad, lambda i: faces.files[i])
+    rows = {}
+    for i in sorted({*numbers, *bad}):
+        person, key = faces.names[faces.people[i]], faces.key(i)
+        found, aligned = answers.get(i, (None, []))
+        path = face_file(folder, person, key)
+        path.unlink(missing_ok=True)  # it may be that of an older photo of this name
+        if aligned:
+            with guard(faces.files[i], lambda sentence, i=i: bad.update({i: sentence})):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_jpeg(Image.fromarray(aligned[0].face.permute(1, 2, 0).numpy()), path)
+        why = bad.get(i) or ("" if aligned else "MTCNN sees no face")
+        again = ": left out: " in why  # no fault of the photo's content: it is tried again the next time
+        rows[i] = [key, person, os.path.abspath(faces.files[i]), "" if again else prints[i], why]
+        if not why:
+            one = aligned[0]
+            numbers_of = (one.residual, *one.box, *one.points.flatten())
+            rows[i] += [found.others, *(f"{number:.2f}" for number in numbers_of)]
+        rows[i] += [""] * (len(COLUMNS) - len(rows[i]))
+    return list(rows.values())
 
 
 def _append_rows(path, rows):
@@ -156,11 +216,8 @@ def _append_rows(path, rows):
     if whole and not whole.endswith(b"\n"):  # a kill cut the last line short
         whole = whole[:whole.rfind(b"\n") + 1]
         write_atomically(path, lambda part: part.write_bytes(whole))
-    with enough_room(path), open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="")
-        if not whole:
-            writer.writeheader()
-        writer.writerows(rows)
+    with enough_room(path), open(path, "a", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(to_csv(rows if whole else [COLUMNS, *rows]))
 
 
 def _write_debug_sheet(faces, path, columns=10, rows=8, side=160):
@@ -180,10 +237,10 @@ def _write_debug_sheet(faces, path, columns=10, rows=8, side=160):
         for x, y in np.array([row[column] for column in POINT_COLUMNS], float).reshape(5, 2) * scale:
             draw.ellipse([x - 2, y - 2, x + 2, y + 2], fill=(255, 60, 60))
         sheet.paste(picture, (place % columns * side, place // columns * side))
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     save_jpeg(sheet, path)
 
 
 def save_jpeg(picture, path):
     """Write a PIL picture as a JPEG in one atomic step."""
-    write_atomically(path, lambda part: picture.save(part, "JPEG", quality=95))
+    write_atomically(path, lambda part: picture.save(part, "JPEG", quality=JPEG_QUALITY))

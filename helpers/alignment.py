@@ -4,9 +4,15 @@ Three moves of a photo are one function, `warp`, with three kinds of matrix: cut
 on the reference points, and the random jitter of training. Matrices (N, 2, 3) map the pixels of the photo to
 those of the result; pixel centres are whole numbers.
 """
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 
+from . import detection, landmarks, photos
+from .detection import points_turned_back, turn_back
+from .fingerprints import code_fingerprint
 from .landmarks import predict_points
 
 FACE = 112  # side of a straight face, pixels
@@ -90,7 +96,7 @@ def crop_heads(photos, boxes, size=HEAD, widen=WIDEN):
         if scale < 0.75:
             small = [max(1, round(s * scale)) for s in part.shape[1:]]
             ratio = torch.tensor([small[1] / part.shape[2], small[0] / part.shape[1]])
-            part = F.interpolate(part[None].float(), small, mode="bilinear", antialias=True)[0].round().byte()
+            part = F.interpolate(part[None], small, mode="bilinear", antialias=True)[0]
             shrink = torch.cat([torch.diag(ratio), ((shrink[:, 2] + 0.5) * ratio - 0.5)[:, None]], 1)
         crops.append(warp(part[None], compose(matrix, invert(shrink))[None], size)[0])
         matrices.append(matrix)
@@ -124,3 +130,44 @@ def align_faces(photos, boxes, rough_points, hourglass):
         points = torch.where(fits[:, None, None], found, points)
     faces, residual = straighten(crops, points)
     return faces, transform(points, invert(matrices)), residual
+
+
+@dataclass
+class Aligned:
+    """One straight face, uint8 (3, 112, 112), with its box (4,), the detector's score and its points (5, 2), all in pixels
+    of the photo, and the residual of the alignment in pixels of the straight face."""
+    box: np.ndarray
+    score: float
+    points: np.ndarray
+    residual: float
+    face: torch.Tensor
+
+
+def align_found(images, found, hourglass):
+    """Photos (a list of uint8 (3, H, W)) and their Detections -> for each photo the list of its faces, Aligned.
+
+    A photo that lies on its side is turned upright first.
+    """
+    upright = [torch.rot90(image, one.turn, (1, 2)) for image, one in zip(images, found)]
+    seen = [turn_back(one, (4 - one.turn) % 4, photo.shape[1:]) for one, photo in zip(found, upright)]
+    where = [(i, k) for i, one in enumerate(seen) for k in range(len(one))]
+    result = [[] for _ in images]
+    if where:
+        boxes = np.stack([seen[i].boxes[k] for i, k in where])
+        rough = torch.from_numpy(np.stack([seen[i].points[k] for i, k in where]))
+        faces, points, residual = align_faces([upright[i] for i, _ in where], boxes, rough, hourglass)
+        for (i, k), face, five, rest in zip(where, faces, points.numpy(), residual.tolist()):
+            own = points_turned_back(five, found[i].turn, images[i].shape[1:])
+            result[i].append(Aligned(found[i].boxes[k], float(found[i].scores[k]), own, rest, face))
+    return result
+
+
+def geometry():
+    """What shapes a straight face, as one line: the constants, and a digest of the code that uses them."""
+    code = code_fingerprint(photos.read_photo, photos._rgb, photos.paste_on_canvas, detection.detect,
+                            detection.detect_largest, detection.find_faces, detection.shrink, fit_similarity, warp,
+                            crop_heads, straighten, align_faces, align_found, landmarks.predict_points)
+    reference = " ".join(f"{number:.4f}" for number in REFERENCE.flatten().tolist())
+    return (f"face {FACE} head {HEAD} widen {WIDEN} worst fit {WORST_FIT} template {reference} detector "
+            f"{detection.MIN_SCORE} {detection.MIN_FACE} {detection.MAX_SIDE} {detection.LARGE} {detection.CLOSE_SIDE} "
+            f"{detection.SURE} code {code}")

@@ -10,9 +10,9 @@ from safetensors.torch import load, load_file, save_file
 
 from .encoders import Encoder, weights_id
 from .files import write_atomically, write_text
+from .folders import picture_files
 from .landmarks import StackedHourglass
 from .other_encoders import OTHERS, onnx_encoder, other_encoder
-from .photos import picture_files
 from .roles import split
 from .settings import load_settings
 from .verification import Verifier

@@ -10,15 +10,25 @@ import numpy as np
 import torch
 from facenet_pytorch import MTCNN
 
-MAX_BATCH_PIXELS = 2**24  # 16 photos of 1024x1024 in one batch: about 1 GB at work
+MAX_BATCH_PIXELS = 2**22  # 4 photos of 1024x1024 in one batch: 300 MB at work
+MIN_SCORE, MIN_FACE, MAX_SIDE = 0.9, 20, 1024  # the last two in pixels
+LARGE = 60  # pixels: larger faces are looked for first where only the largest is wanted
+CLOSE_SIDE = 2 * MAX_SIDE  # of the larger copy of photos on which nothing was found
+SURE = 0.98  # the score that a face must have that was found only at a second look
 
 
 @dataclass
 class Detections:
-    """The K faces of one photo, largest first: boxes (K, 4) as x0, y0, x1, y1; scores (K,); points (K, 5, 2)."""
+    """The K faces of one photo, largest first: boxes (K, 4) as x0, y0, x1, y1; scores (K,); points (K, 5, 2).
+
+    turn: by how many quarters, against the clock, the photo must be turned to stand upright; boxes and points are
+    in pixels of the photo as it came.  others: how many faces there are beside those given.
+    """
     boxes: np.ndarray
     scores: np.ndarray
     points: np.ndarray
+    turn: int = 0
+    others: int = 0
 
     def __len__(self):
         return len(self.boxes)
@@ -30,11 +40,11 @@ def _mtcnn(device, min_face):
     return mtcnn.to(memory_format=torch.channels_last)  # the same numbers, in two thirds of the time on a CPU
 
 
-def detect(photos, device="cpu", min_score=0.9, min_face=20, max_side=1024, batch_size=64):
+def detect(photos, device="cpu", min_score=MIN_SCORE, min_face=MIN_FACE, max_side=MAX_SIDE, batch_size=64):
     """Find every face in a list of uint8 (3, H, W) photos of any sizes; a list of Detections, in pixels.
 
-    Photos longer than max_side are detected on a smaller copy. Photos are padded to the next multiple of
-    32 and those of equal size go through together, since MTCNN's batches need one size.
+    Photos longer than max_side are detected on a smaller copy. Photos are padded to the next multiple of 32 that
+    holds the smallest face (else MTCNN fails) and those of equal size go through together.
     min_score: how sure the detector must be, 0 to 1.  min_face: the smallest face in pixels.
     MPS lacks what MTCNN needs, so it works on the CPU there.
     """
@@ -43,7 +53,7 @@ def detect(photos, device="cpu", min_score=0.9, min_face=20, max_side=1024, batc
     for i, photo in enumerate(photos):
         height, width = photo.shape[1:]
         scales[i] = min(1.0, max_side / max(height, width))
-        groups[tuple(-(-max(round(s * scales[i]), 32) // 32) * 32 for s in (height, width))].append(i)
+        groups[tuple(-(-max(round(s * scales[i]), min_face, 32) // 32) * 32 for s in (height, width))].append(i)
     found = [None] * len(photos)
     for size, members in groups.items():
         fits = max(1, min(batch_size, MAX_BATCH_PIXELS // (size[0] * size[1])))
@@ -58,16 +68,79 @@ def detect(photos, device="cpu", min_score=0.9, min_face=20, max_side=1024, batc
     return found
 
 
-def detect_largest(photos, device="cpu", large=60):
-    """The largest face of each photo, as a list of Detections with one face or none.
+def detect_largest(photos, device="cpu", large=LARGE):
+    """The largest face of each photo, as a list of Detections with one face or none, and how many others there are.
 
-    Most of MTCNN's time goes into small faces; here they are looked for only in photos without one of `large` pixels or more.
+    Most of MTCNN's time goes into small faces; here they are looked for only in photos without one of `large` pixels or
+    more. Others count from half the width of the largest on.
     """
     found = detect(photos, device, min_face=large)
     again = [i for i, faces in enumerate(found) if not len(faces)]
     for i, faces in zip(again, detect([photos[i] for i in again], device)):
         found[i] = faces
-    return [Detections(faces.boxes[:1], faces.scores[:1], faces.points[:1]) for faces in found]
+    # of faces below 2 * large pixels, others half as wide may not have been looked for yet
+    small = [i for i, faces in enumerate(found) if i not in again and len(faces) and _width(faces, photos[i]) < 2 * large]
+    for i, faces in zip(small, detect([photos[i] for i in small], device, min_face=large // 2)):
+        found[i].others = _others(faces, found[i])
+    return [_largest(faces) for faces in found]
+
+
+def _width(faces, photo):
+    """Of the largest face, in pixels of the copy that the detector saw."""
+    return (faces.boxes[0, 2] - faces.boxes[0, 0]) * min(1, MAX_SIDE / max(photo.shape))
+
+
+def _others(faces, largest):
+    """How many faces are at least half as wide as the largest, itself left out."""
+    widths = faces.boxes[:, 2] - faces.boxes[:, 0]
+    return max(0, int((widths >= (largest.boxes[0, 2] - largest.boxes[0, 0]) / 2).sum()) - 1)
+
+
+def _largest(faces):
+    others = max(faces.others, _others(faces, faces)) if len(faces) else 0
+    return Detections(faces.boxes[:1], faces.scores[:1], faces.points[:1], faces.turn, others)
+
+
+def find_faces(photos, device="cpu", largest=False):
+    """`detect`, or `detect_largest`, with a second look at photos without a face: at a larger copy, then lying on each side
+    and upside down. The photo must be turned by Detections.turn before a face in it is aligned."""
+    found = (detect_largest if largest else detect)(photos, device)
+    for i, photo in enumerate(photos):
+        if not len(found[i]):
+            seen = _second_look(photo, device)
+            found[i] = _largest(seen) if largest else seen
+    return found
+
+
+def _second_look(photo, device):
+    if max(photo.shape) > MAX_SIDE:
+        [found] = detect([photo], device, SURE, max_side=CLOSE_SIDE)
+        if len(found):
+            return found
+    turned = detect([torch.rot90(photo, turn, (1, 2)) for turn in (1, 2, 3)], device, SURE, 2 * MIN_FACE)
+    turn = max((1, 2, 3), key=lambda turn: turned[turn - 1].scores.sum())
+    return turn_back(turned[turn - 1], turn if len(turned[turn - 1]) else 0, photo.shape[1:])
+
+
+def turn_back(faces, turn, size):
+    """Detections in torch.rot90(photo, turn) -> in the photo itself, of size (H, W), with the turn noted."""
+    corners = points_turned_back(faces.boxes.reshape(-1, 2, 2), turn, size)
+    return Detections(np.concatenate([corners.min(1), corners.max(1)], 1), faces.scores,
+                      points_turned_back(faces.points, turn, size), turn, faces.others)
+
+
+def points_turned_back(points, turn, size):
+    """Points (..., 2) in torch.rot90(photo, turn) -> in the photo itself, of size (H, W)."""
+    height, width = size
+    for quarter in reversed(range(turn)):  # each quarter brought (x, y) to (y, side - 1 - x)
+        side = height if quarter % 2 else width
+        points = np.stack([side - 1 - points[..., 1], points[..., 0]], -1)
+    return points
+
+
+def smallest_face(photo_side: int) -> int:
+    """How many pixels wide a face must be to be found on a photo of this length, at the second look."""
+    return round(MIN_FACE * max(1, photo_side / CLOSE_SIDE))
 
 
 def shrink(photo, scale):
@@ -75,7 +148,7 @@ def shrink(photo, scale):
     if scale == 1:
         return photo
     size = [max(1, round(s * scale)) for s in photo.shape[1:]]
-    return torch.nn.functional.interpolate(photo[None].float(), size, mode="bilinear", antialias=True)[0].round().byte()
+    return torch.nn.functional.interpolate(photo[None], size, mode="bilinear", antialias=True)[0]
 
 
 def _detections(boxes, scores, points, scale, min_score):

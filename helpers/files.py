@@ -5,6 +5,8 @@ import io
 import os
 import shutil
 import time
+import uuid
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from filelock import FileLock, Timeout
 
 def write_atomically(path, write):
     """write(temporary path), then rename it to path: a reader, or a kill, sees the old file or the new one."""
-    part = Path(f"{path}.{os.getpid()}.part")  # two processes may write the same file: the last one stays
+    # two processes or threads may write the same file: the last one stays; short, as the file's own name may be long
+    part = Path(path).with_name(f"{uuid.uuid4().hex[:16]}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
         with enough_room(path):
@@ -67,7 +70,22 @@ def alone_in(folder):
 
 def write_text(path, text):
     """Write a text file in one atomic step."""
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+    # names of files need not be valid text: what can't be decoded is kept as it is
+    write_atomically(path, lambda part: part.write_bytes(text.encode("utf-8", "surrogateescape")))
+
+
+def short_name(text: str, limit: int = 150) -> str:
+    """A name for a file that no other text gets: the text itself, or its start and a checksum if it is long."""
+    plain, whole = text.replace("/", "_").replace("\0", "_"), os.fsencode(text)
+    if plain == text and len(whole) <= limit:
+        return text
+    return f"{os.fsencode(plain)[:limit - 9].decode('utf-8', 'ignore')}-{zlib.crc32(whole):08x}"
+
+
+def printable(text) -> str:
+    """Text whose control characters and broken letters show themselves, such as those of hostile file names."""
+    return "".join(letter if letter.isprintable() or letter in " \n" else
+                   letter.encode("unicode_escape", "replace").decode() for letter in str(text))
 
 
 def to_csv(rows):
@@ -75,3 +93,11 @@ def to_csv(rows):
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def read_csv(path) -> list[list[str]]:
+    """The rows of a file that `to_csv` and `write_text` made, header and all; none if it is not there."""
+    if not Path(path).exists():
+        return []
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.reader(file))

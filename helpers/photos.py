@@ -1,6 +1,10 @@
 """Before the first station: one picture file of any kind -> uint8 RGB (3, H, W)."""
-import re
+import errno
+import os
+import stat
 import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,39 +13,190 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torchvision.utils import make_grid
 
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".pgm", ".ppm", ".tif", ".tiff", ".gif"}
+with suppress(ImportError):  # iPhones' HEIC, where the package is installed
+    from pillow_heif import register_heif_opener
+    register_heif_opener()
+
+# the formats that are opened, by Pillow's names, and their endings; none starts another program,
+# as Pillow's EPS does (Ghostscript)
+KINDS = {"JPEG": ".jpg .jpeg .jpe .jfif .jif", "MPO": ".mpo", "PNG": ".png .apng",
+         "WEBP": ".webp", "BMP": ".bmp", "DIB": ".dib", "PPM": ".ppm .pgm .pbm .pnm .pfm",
+         "TIFF": ".tif .tiff", "GIF": ".gif", "AVIF": ".avif .avifs", "HEIF": ".heic .heif .hif",
+         "JPEG2000": ".jp2 .j2k .jpx .jpf .j2c .jpc", "ICO": ".ico", "PCX": ".pcx", "QOI": ".qoi",
+         "SGI": ".sgi"}
+Image.init()
+FORMATS = [kind for kind in KINDS if kind in Image.OPEN]  # AVIF and others: if this Pillow has them
+PHOTO_SUFFIXES = {ending for kind in FORMATS for ending in KINDS[kind].split()}
 MAX_PIXELS = 100_000_000  # a larger picture is refused: it would decode to over 300 MB
+PIECE_PIXELS = 2**26  # of all photos that are in memory at once: 200 MB
+# what else is found under a picture's name, by the first bytes
+OTHERS = {b"%PDF": "it is a PDF", b"%!PS": "it is PostScript (EPS)", b"8BPS": "it is Photoshop's",
+          b"PK\3\4": "it is a zip archive", b"<": "it is a web page or a drawing (SVG)"}
 
 
 class PhotoError(ValueError):
-    """A single photo that can't be used; the sentence says why. Callers skip the photo and go on."""
+    """A single photo that can't be used; the sentence says why. Callers skip it and go on."""
 
 
 def read_photo(path, name=None):
-    """Read one picture of any common kind, upright, as uint8 RGB (3, H, W); raise PhotoError if it is none.
+    """Read one picture of the kinds named above, upright, as uint8 RGB (3, H, W).
 
-    path: of a file, or an open file, with a name for the error's sentence.
+    path: of a file, or an open file, with a name for the error's sentence. What is transparent
+    becomes grey. Of several frames the first is taken. Raises PhotoError if it is no picture.
     """
     name = name or path
     try:
+        if isinstance(path, (str, os.PathLike)):
+            _look_at(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own size warning: ours is the error below
-            with Image.open(path) as picture:
+            with Image.open(path, formats=FORMATS) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise PhotoError(f"{name}: {picture.width}x{picture.height} pixels is more than "
                                      f"{MAX_PIXELS // 1_000_000} million; make it smaller.")
-                picture = ImageOps.exif_transpose(picture)
-                if picture.mode.startswith("I") or picture.mode == "F":  # 16-bit and float: scale to 8 bits
-                    values = np.asarray(picture, np.float32)
-                    top = 65535 if values.max() > 255 else 255
-                    picture = Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8))
-                array = np.array(picture.convert("RGB"))
+                array = np.array(_rgb(picture))
     except PhotoError:
         raise
+    except Image.DecompressionBombError:
+        raise PhotoError(f"{name}: it has more than {MAX_PIXELS // 1_000_000} million pixels; make it "
+                         "smaller.") from None
     except Exception as error:  # Pillow raises many kinds, for truncated and hostile files
-        raise PhotoError(f"{name}: not a picture that can be read ({type(error).__name__}); "
-                         "save it again as JPEG or PNG, or take it out.") from None
+        raise PhotoError(f"{name}: not a picture that can be read: {_why_not(error, path)}") from None
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
+
+
+def _look_at(path):
+    """Refuse what is no file before it is opened: a pipe would be waited for without end."""
+    about = os.stat(path)
+    if stat.S_ISDIR(about.st_mode):
+        raise IsADirectoryError
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError("it is no file, but a pipe or a device.")
+    if not about.st_size:
+        raise OSError("it is empty, of 0 bytes; copy or fetch it again.")
+
+
+def _rgb(picture):
+    """A PIL picture upright, as RGB of 8 bits, by what its mode can hold, never by its brightest pixel."""
+    with suppress(Exception):  # of damaged EXIF data; the picture itself may be whole
+        picture = ImageOps.exif_transpose(picture)
+    mode = picture.mode
+    if mode == "I" and picture.format == "TIFF":
+        raise OSError("of 32-bit whole numbers nobody knows which one is white; save it with 8 or 16 bits.")
+    if mode.startswith("I"):  # 16 bits
+        return _grey(np.asarray(picture, np.float32) / 257)
+    if mode == "F":  # 0 to 1, as most programs write them, or 0 to 255, as Pillow does
+        values = np.asarray(picture, np.float32)
+        if not np.isfinite(values).all() or values.max() > 255 or values.min() < 0:
+            raise OSError("its numbers are not all from 0 to 1, or 0 to 255; save it with 8 or 16 bits.")
+        return _grey(values * 255 if values.max() <= 1 else values)
+    if picture.has_transparency_data:
+        ground = Image.new("RGBA", picture.size, (128, 128, 128, 255))
+        picture = Image.alpha_composite(ground, picture.convert("RGBA"))
+    return picture.convert("RGB")
+
+
+def _grey(values):
+    return Image.fromarray(values.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+
+
+def _why_not(error, path):
+    """The true cause, as the end of a sentence."""
+    known = isinstance(path, (str, os.PathLike))
+    if isinstance(error, FileNotFoundError):
+        if known and os.path.islink(path):
+            return f"it is a link to {os.readlink(path)}, which is not there."
+        if any(sign in str(path) for sign in "*?["):
+            return "no file matches this pattern; look at the folder and the ending."
+        return "there is no such file; look at its name and its folder."
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder; name the photos in it, such as FOLDER/*.jpg."
+    if isinstance(error, PermissionError):
+        return "its permissions forbid it; change them, or copy it."
+    if isinstance(error, Image.UnidentifiedImageError):
+        return f"{_kind_of(path)}; save it again as JPEG or PNG, or take it out."
+    if type(error) is OSError and error.errno is None and str(error).endswith("."):
+        return str(error)  # a sentence of ours
+    return f"{plain_cause(error)}; save it again as JPEG or PNG, or take it out."
+
+
+def _kind_of(path):
+    if isinstance(path, (str, os.PathLike)):
+        with open(path, "rb") as file:
+            head = file.read(64).lstrip()
+    else:
+        path.seek(0)
+        head = path.read(64).lstrip()
+    if head[4:8] == b"ftyp":
+        if head[8:12] in (b"avif", b"avis"):
+            return "it is AVIF, which this Pillow lacks (pip install -U pillow)"
+        heic = head[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+        return "it is HEIC (pip install pillow-heif)" if heic else "it is a film"
+    named = [kind for start, kind in OTHERS.items() if head.startswith(start)]
+    return named[0] if named else "what is in it is no picture of a kind that is read here"
+
+
+def plain_cause(error: BaseException) -> str:
+    """What an exception of any library says, as a part of one sentence."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+        return "there is not enough memory for it"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[0].lower() + error.strerror[1:]
+    return f"{text[:200].rstrip('.') or 'no word'} ({type(error).__name__})"
+
+
+@contextmanager
+def guard(name, tell: Callable[[str], None]):
+    """The one guard of every loop over photos: whatever goes wrong with this one, `tell` gets a
+    sentence that names it, and the loop goes on. Only a full disk ends the work: it is no photo's."""
+    try:
+        yield
+    except PhotoError as error:
+        tell(str(error))
+    except Exception as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise
+        tell(f"{name}: left out: {plain_cause(error)}.")
+
+
+def in_pieces(read: Callable, items: Iterable, name=str, most: int = 64,
+              pixels: int = PIECE_PIXELS) -> Iterator[tuple[list, list, dict]]:
+    """Read photos one after another, in pieces that fit into memory whatever their size.
+
+    read(item) -> uint8 (3, H, W); name(item) is for sentences. Yields photos (at most `most`, and
+    of so many pixels together, or one), their items, and {item: sentence} of those left out.
+    """
+    photos, kept, bad, held = [], [], {}, 0
+    for item in items:
+        photo = None
+        with guard(name(item), lambda sentence, item=item: bad.update({item: sentence})):
+            photo = read(item)
+        size = 0 if photo is None else photo.shape[1] * photo.shape[2]
+        if len(photos) + len(bad) >= most or photos and held + size > pixels:
+            yield photos, kept, bad
+            photos, kept, bad, held = [], [], {k: v for k, v in bad.items() if k == item}, 0
+        if photo is not None:
+            photos.append(photo)
+            kept.append(item)
+            held += size
+    if photos or bad:
+        yield photos, kept, bad
+
+
+def together_or_alone(work: Callable, photos: list, items: list, bad: dict, name=str) -> dict:
+    """{item: answer} of work(photos) -> an answer for each; should it fail, each photo is tried alone, so
+    that none takes the others with it. Where one alone fails, bad[item] becomes a sentence."""
+    try:
+        return dict(zip(items, work(photos)))
+    except Exception as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise
+    answers = {}
+    for item, photo in zip(items, photos):
+        with guard(name(item), lambda sentence, item=item: bad.update({item: sentence})):
+            [answers[item]] = work([photo])
+    return answers
 
 
 def paste_on_canvas(photo, side):
@@ -62,13 +217,3 @@ def tiled(photos, columns, side):
     squares = [paste_on_canvas(photo, max(photo.shape)).float() for photo in photos]
     tiles = [F.interpolate(square[None], (side, side), mode="bilinear", antialias=True)[0].byte() for square in squares]
     return make_grid(tiles, columns, padding=0)
-
-
-def picture_files(folder):
-    """The files of a folder whose names end like a picture's, sorted by name, 2 before 10."""
-    return sorted((f for f in Path(folder).iterdir() if f.suffix.lower() in PHOTO_SUFFIXES), key=natural_order)
-
-
-def natural_order(path):
-    """A sorting key that puts `photo 2` before `photo 10`."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]

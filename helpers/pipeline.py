@@ -1,43 +1,53 @@
 """Last station: photos -> faces with embeddings -> who is who."""
+import hashlib
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
-from .alignment import align_faces
-from .detection import detect, detect_largest, shrink
+from .alignment import Aligned, align_found, geometry
+from .detection import find_faces, shrink, smallest_face
 from .encoders import embed, weights_id
+from .fingerprints import file_fingerprints
+from .folders import is_picture, listed, look_into, short_names
 from .gallery import Gallery
-from .photos import PhotoError, picture_files, read_photo
+from .photos import guard, in_pieces, read_photo, together_or_alone
 from .progress import progress_bar
 
-LONGEST = 2048  # pixels; twice what the detector looks at
+LONGEST = 2048  # pixels; what the detector's second look takes
 NO_PICTURE = ("{} holds no picture that can be read: put photos in it, named so that one person's sort together, such as "
               "ada_1.jpg and ada_2.jpg.")
+# what cameras and phones call their photos: such a name claims to show nobody
+CAMERA = re.compile(r"((?i:_?IMG|_?DSC[A-Z]?|_MG|DCIM|PXL|MVIMG|PANO|VID|MOV|IMAGE?|PICT?|PICTURE|PHOTO|FOTO|SCREENSHOT|SCAN|"
+                    r"FB_IMG|RECEIVED|SNAPCHAT|BURST|CIMG|HPIM|GOPR|DJI|CAPTURE|WEBCAM|SIGNAL)|P\d{5,}|(19|20)\d{6})[\d_-]*")
+SHORT_CAMERA = {"SAM", "WIN", "WP", "GP", "KIMG", "P", "DC"}  # these, if four digits or more follow
 
 
 def read_folder(folder):
     """`read_pictures` of every picture of a folder, sorted by name; a ValueError if there is none."""
-    photos, names, skipped = read_pictures(picture_files(folder))
+    files, notes = look_into(folder)
+    photos, names, skipped = read_pictures(files, short_names(files, folder))
     if not photos:
-        raise ValueError(NO_PICTURE.format(folder))
-    return photos, names, skipped
+        raise ValueError(" ".join([NO_PICTURE.format(folder), *skipped[:3], *notes]))
+    return photos, names, skipped + notes
 
 
-def read_pictures(paths):
+def read_pictures(paths, names=None):
     """Photos (a list of uint8 (3, H, W)), their names, and a sentence for each file that is no readable picture.
 
     All are in memory at once, so those of more than 2,048 pixels are made smaller.
     """
-    photos, names, skipped = [], [], []
-    for path in paths:
-        try:
+    photos, read, skipped = [], [], []
+    for path, name in zip(paths, names or [path.stem for path in paths]):
+        with guard(path, skipped.append):
             photos.append(read_smaller(path))
-            names.append(path.stem)
-        except PhotoError as error:
-            skipped.append(str(error))
-    return photos, names, skipped
+            read.append(name)
+    return photos, read, skipped
 
 
 def read_smaller(path, name=None):
@@ -47,9 +57,21 @@ def read_smaller(path, name=None):
 
 
 def person_in(name):
-    """Whom a photo's name claims to show: `ada` of `ada_1`; a name without a number at its end claims nobody else's."""
-    person, _, number = name.rpartition("_")
-    return person if person and number.isdecimal() else name
+    """Whom a photo's name claims to show: `ada` of `ada_1`. A name without a number at its end claims nobody else's,
+    nor does one that a camera gave, such as IMG_0001: both stand for themselves."""
+    file = name.rpartition("/")[2]
+    person, _, number = (file.rpartition(".")[0] if is_picture(file) else file).rpartition("_")
+    camera = CAMERA.fullmatch(person) or person in SHORT_CAMERA and len(number) >= 4
+    return person if person and number.isdecimal() and not camera else name
+
+
+def no_face(path) -> str:
+    """That no face was found on a photo, with how small one may be there."""
+    side = 0
+    with guard(path, lambda sentence: None), Image.open(path) as picture:
+        side = max(picture.size)
+    return (f"{path}: no face was found; one of {smallest_face(side)} pixels or more is needed on a photo of this size, its "
+            "eyes, nose and mouth to be seen")
 
 
 def largest_faces(found, names):
@@ -66,17 +88,12 @@ SMALLEST, WORST_POINTS, BLURRED = 40, 8.0, 0.012  # pixels of the photo; pixels 
 
 
 @dataclass
-class Face:
-    """One face of one photo: which photo (its number), box (4,) and points (5, 2) in pixels of the photo, the
-    detector's score, the residual of the alignment (pixels of the straight face), the straight face uint8
-    (3, 112, 112), and its unit embedding (D,)."""
+class Face(Aligned):
+    """One face of one photo: what `Aligned` says of it, which photo (its number), its unit embedding (D,), and how many
+    others the photo shows."""
     photo: int
-    box: np.ndarray
-    score: float
-    points: np.ndarray
-    residual: float
-    face: torch.Tensor
     embedding: np.ndarray
+    others: int = 0
 
     def hints(self):
         """What speaks against trusting this face, as sentences; none for a good one."""
@@ -110,46 +127,70 @@ class FacePipeline:
         largest: only the largest face of each photo is wanted, which takes half the time.
         """
         device = next(self.encoder.parameters()).device
-        found = (detect_largest if largest else detect)(photos, device)
-        where = [(i, k) for i, d in enumerate(found) for k in range(len(d))]
-        result = [[] for _ in photos]
-        if not where:
-            return result
-        boxes = np.stack([found[i].boxes[k] for i, k in where])
-        rough = torch.from_numpy(np.stack([found[i].points[k] for i, k in where]))
-        faces, points, residual = align_faces([photos[i] for i, _ in where], boxes, rough, self.hourglass)
-        embeddings = embed(self.encoder, faces)
-        for row, (i, k) in enumerate(where):
-            result[i].append(Face(i, boxes[row], float(found[i].scores[k]), points[row].numpy(),
-                                  float(residual[row]), faces[row], embeddings[row]))
-        return result
+        found = find_faces(photos, device, largest)
+        aligned = align_found(photos, found, self.hourglass)
+        faces = [one.face for own in aligned for one in own]
+        embeddings = iter(embed(self.encoder, torch.stack(faces)) if faces else ())
+        return [[Face(**vars(one), photo=i, embedding=next(embeddings), others=max(len(own) - 1, found[i].others))
+                 for one in own] for i, own in enumerate(aligned)]
+
+
+def faces_of(pipeline, read: Callable, items, name=str, largest=False, most=64):
+    """The faces of photos, whatever their number and size: yields (item, photo, list of Face, None), or, of a photo that
+    could not be used, (item, None, [], sentence). A few photos are in memory at a time; every loop over photos is this one.
+    """
+    for photos, kept, bad in in_pieces(read, items, name, most):
+        answers = together_or_alone(lambda some: pipeline(some, largest=largest), photos, kept, bad, name)
+        photo_of = dict(zip(kept, photos))
+        for item in [*kept, *(item for item in bad if item not in photo_of)]:
+            sentence = bad.get(item)
+            yield item, None if sentence else photo_of[item], answers.get(item, []), sentence
 
 
 def enrolment(pipeline, photos, tell=print, piece=64):
     """The largest face of every photo of a FaceSet that shows one: the photos' numbers (M,), their embeddings (M, D), and how
     many photos could be read. A few photos are in memory at a time; tell is called with a sentence about each left out."""
     rows, embeddings, read = [], [np.zeros((0, pipeline.encoder.dim), np.float32)], 0
-    for start in progress_bar(range(0, len(photos), piece), unit="batch", disable=len(photos) <= piece):
-        some, numbers, bad = photos.read(range(start, min(start + piece, len(photos))))
-        for sentence in bad.values():
-            tell(sentence)
-        for number, faces in zip(numbers, pipeline(some, largest=True)):
-            if faces:
-                rows.append(number)
-                embeddings.append(faces[0].embedding[None])
-            else:
-                tell(f"{photos.key(number)}: no face was found")
-        read += len(numbers)
+    for number, faces in enrolled(pipeline, photos, range(len(photos)), tell, piece):
+        read += 1
+        if faces:
+            rows.append(number)
+            embeddings.append(faces[0].embedding[None])
     return np.array(rows, int), np.concatenate(embeddings), read
+
+
+def enrolled(pipeline, photos, numbers, tell, piece=64):
+    """(number, faces) of those photos of a FaceSet that could be read; no faces, or the largest first. Told: which photos are
+    left out, and why, and what is doubtful about the others."""
+    bar = progress_bar(numbers, unit="photo", disable=len(numbers) <= piece)
+    for number, _, faces, sentence in faces_of(pipeline, photos.photo, bar, lambda i: photos.files[i], True, piece):
+        if sentence or not faces:
+            tell(sentence or no_face(photos.files[number]))
+        for doubt in doubts(faces):
+            tell(f"{photos.files[number]}: {doubt}")
+        if sentence is None:
+            yield number, faces
+
+
+def doubts(faces) -> list[str]:
+    """What to know where only the largest of a photo's faces counts: that there are others, and its own hints."""
+    others = getattr(faces[0], "others", 0) if faces else 0
+    several = [f"{others + 1} faces, of which the largest is taken"] if others else []
+    return several + (faces[0].hints() if faces and hasattr(faces[0], "hints") else [])
 
 
 def enrol_folder(pipeline, photos, path, tell=print, piece=1024):
     """The Gallery in the file `path`, brought up to date with a FaceSet: the largest face of every photo that shows one.
 
-    A photo is known by its name, size and time, so only what is new or changed is embedded, and what is gone is forgotten.
-    The file is saved after each piece: enrolling that was killed goes on there.
+    A photo is known by its name and content and by what straightens it, so only what is new or changed is embedded, what is
+    gone is forgotten, and photos without a face are remembered. The file is saved after each piece: enrolling that was
+    killed goes on there.
     """
-    marks = [f"{photos.key(i)} {file.stat().st_size} {file.stat().st_mtime_ns}" for i, file in enumerate(photos.files)]
+    hourglass = getattr(pipeline, "hourglass", None)
+    how = f"{geometry()} {LONGEST} {photos.canvas} {'MTCNN' if hourglass is None else weights_id(hourglass)}"
+    how = hashlib.blake2b(how.encode(), digest_size=4).hexdigest()
+    prints = file_fingerprints(photos.files, path.with_name(f"{path.stem}_files.csv"))
+    marks = [f"{photos.key(i)} {one} {how}" for i, one in enumerate(prints)]
     known = Gallery(pipeline.encoder.dim, maker=weights_id(pipeline.encoder))
     if path.exists():
         try:
@@ -157,16 +198,24 @@ def enrol_folder(pipeline, photos, path, tell=print, piece=1024):
             known = saved if saved.maker == known.maker else known
         except ValueError as error:
             tell(str(error).replace("enrol the photos again", "the photos are enrolled again"))
-    there = np.isin(known.sources, marks)
-    known.keep(there)
-    if not there.all():
+    current = set(marks)
+    there, faceless = np.isin(known.sources, marks), [mark for mark in known.faceless if mark in current]
+    if not there.all() or len(faceless) < len(known.faceless):
+        known.keep(there)
+        known.faceless = faceless
         known.save(path)  # who is gone from the folder is gone from the disk as well
-    done = set(known.sources)
-    for start in range(0, len(photos), piece):
-        todo = [i for i in range(start, min(start + piece, len(photos))) if marks[i] not in done]
-        if todo:
-            rows, embeddings, _ = enrolment(pipeline, photos.subset(todo), tell)
-            rows = [todo[row] for row in rows]
-            known.add(embeddings, [photos.names[photos.people[i]] for i in rows], [marks[i] for i in rows])
-            known.save(path)
+    done, faceless = {*known.sources, *known.faceless}, set(known.faceless)
+    if old := [photos.key(i) for i, mark in enumerate(marks) if mark in faceless]:
+        tell(f"{len(old)} of {len(photos)} photos show no face, as was found before: {listed(old)}")
+    todo = [i for i, mark in enumerate(marks) if mark not in done]
+    for start in range(0, len(todo), piece):
+        rows, embeddings = [], [np.zeros((0, pipeline.encoder.dim), np.float32)]
+        for i, faces in enrolled(pipeline, photos, todo[start:start + piece], tell):
+            if faces:
+                rows.append(i)
+                embeddings.append(faces[0].embedding[None])
+            else:
+                known.faceless.append(marks[i])
+        known.add(np.concatenate(embeddings), [photos.names[photos.people[i]] for i in rows], [marks[i] for i in rows])
+        known.save(path)
     return known

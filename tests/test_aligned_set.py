@@ -42,7 +42,7 @@ def test_a_second_run_does_nothing(tmp_path, photos, monkeypatch):
         return {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("*") if path.suffix in (".jpg", ".csv")}
 
     before = times()
-    monkeypatch.setattr(aligned_set, "detect_largest", None)  # would fail if it were called
+    monkeypatch.setattr(aligned_set, "find_faces", None)  # would fail if it were called
     build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
     assert times() == before
 
@@ -50,15 +50,15 @@ def test_a_second_run_does_nothing(tmp_path, photos, monkeypatch):
 def test_a_stopped_run_goes_on_where_it_was(tmp_path, photos, monkeypatch):
     whole = build_aligned_set(photos, None, tmp_path / "whole", "MTCNN", progress=False)
     monkeypatch.setattr(aligned_set, "CHUNK", 3)
-    original, calls = aligned_set.detect_largest, []
+    original, calls = aligned_set.find_faces, []
 
-    def dies_in_the_second_chunk(images, device):
+    def dies_in_the_second_chunk(images, device, largest):
         calls.append(len(images))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return original(images, device)
+        return original(images, device, largest)
 
-    monkeypatch.setattr(aligned_set, "detect_largest", dies_in_the_second_chunk)
+    monkeypatch.setattr(aligned_set, "find_faces", dies_in_the_second_chunk)
     with pytest.raises(KeyboardInterrupt):
         build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
     with open(tmp_path / "set" / "photos.csv", "a") as file:

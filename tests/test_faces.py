@@ -6,6 +6,7 @@ from PIL import Image
 
 from helpers import faces as face_sets
 from helpers import photos as photo_files
+from helpers import tables
 from helpers.faces import POINT_COLUMNS, load_faces, photos_with_points
 from helpers.photos import PhotoError, read_photo
 
@@ -84,7 +85,8 @@ def small_celeba(request, tmp_path, some_orl):
         (folder / "list_eval_partition.csv").write_text("\n".join(["image_id,partition", *(f"{n},{p}" for n, p in parts)]))
     else:
         rows = ["  ".join(map(str, row)) for row in points]
-        (folder / "list_landmarks_align_celeba.txt").write_text("\n".join([str(len(rows)), "lefteye_x lefteye_y ...", *rows]))
+        header = " ".join(tables.CELEBA_POINTS)
+        (folder / "list_landmarks_align_celeba.txt").write_text("\n".join([str(len(rows)), header, *rows]))
         (folder / "list_eval_partition.txt").write_text("\n".join(f"{n} {p}" for n, p in parts))
     return tmp_path
 

@@ -101,7 +101,7 @@ def photos_of(folder, some_orl, people=3, each=4):
 def straighten(photos, folder, kill_after=None):
     """Chunks of two photos; after so many detections the process is killed."""
     torch.set_num_threads(1)
-    original, calls = aligned_set.detect_largest, []
+    original, calls = aligned_set.find_faces, []
 
     def detect(*arguments):
         calls.append(1)
@@ -109,11 +109,11 @@ def straighten(photos, folder, kill_after=None):
             os.kill(os.getpid(), signal.SIGKILL)
         return original(*arguments)
 
-    aligned_set.detect_largest, chunk, aligned_set.CHUNK = detect, aligned_set.CHUNK, 2
+    aligned_set.find_faces, chunk, aligned_set.CHUNK = detect, aligned_set.CHUNK, 2
     try:
         return build_aligned_set(photos, None, folder, "MTCNN", progress=False)
     finally:
-        aligned_set.detect_largest, aligned_set.CHUNK = original, chunk
+        aligned_set.find_faces, aligned_set.CHUNK = original, chunk
 
 
 @needs_sigkill

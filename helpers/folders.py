@@ -1,0 +1,82 @@
+"""Before the first station: what lies in a folder, and what of it is left out, in a sentence."""
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+from .photos import PHOTO_SUFFIXES, plain_cause
+
+# what systems leave beside photos; names that begin with a dot, ._ of macOS among them, as well
+SYSTEM = {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information",
+          "#recycle", "lost+found", "icon\r", "@eadir", "@tmp", "@recycle", "@recently-snapshot"}
+TO_DO = {ending: " (pip install pillow-heif)" for ending in (".heic", ".heif", ".hif")}
+TO_DO |= {".avif": " (pip install -U pillow)", ".zip": " (unpack it)"}
+
+
+def is_hidden(name: str) -> bool:
+    """Is this a system's own file or folder, such as @eaDir, __MACOSX, ._1.jpg or Thumbs.db?"""
+    return name.startswith(".") or name.lower() in SYSTEM
+
+
+def is_picture(name: str) -> bool:
+    """Does a name end like a picture that can be read?"""
+    return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
+
+
+def natural_order(path):
+    """A sorting key that puts `photo 2` before `photo 10`; names that count alike go by their letters."""
+    parts = re.split(r"(\d+)", path.name)
+    return [int(part) if part.isdecimal() else part for part in parts], path.name
+
+
+def picture_files(folder) -> list[Path]:
+    """The pictures in a folder and in those below it, by name, 2 before 10."""
+    return look_into(folder)[0]
+
+
+def look_into(folder) -> tuple[list[Path], list[str]]:
+    """The pictures in a folder and in those below it, by name, and sentences about what else is there."""
+    folder, pictures, others, notes = Path(folder), [], Counter(), []
+    todo, seen = [folder], set()
+    while todo:
+        here = todo.pop()
+        if (place := os.path.realpath(here)) in seen:  # a link that leads back
+            continue
+        seen.add(place)
+        try:
+            names = os.listdir(here)
+        except OSError as error:
+            notes.append(f"{here}: left out: {plain_cause(error)}.")
+            continue
+        for name in names:
+            if is_hidden(name):
+                continue
+            if os.path.isdir(here / name):
+                todo.append(here / name)
+            elif is_picture(name):
+                pictures.append(here / name)
+            elif not name.lower().startswith("readme"):
+                others[os.path.splitext(name)[1].lower() or "without an ending"] += 1
+    pictures.sort(key=lambda file: [natural_order(Path(part)) for part in file.relative_to(folder).parts])
+    if others:
+        notes.append(f"{folder}: left out, not pictures that can be read here: {counted(others)}.")
+    return pictures, notes
+
+
+def counted(others: dict[str, int]) -> str:
+    """`3 .heic (pip install pillow-heif), 2 .txt`, of {ending: how many}."""
+    return ", ".join(f"{number} {ending}{TO_DO.get(ending, '')}" for ending, number in sorted(others.items()))
+
+
+def listed(names, most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    names = list(map(str, names))
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def short_names(files: list[Path], folder) -> list[str]:
+    """What to call files: without folder and ending, as far as that tells them apart."""
+    paths = [file.relative_to(folder).as_posix() for file in files]
+    bare = [path[:-len(Path(path).suffix)] if Path(path).suffix else path for path in paths]
+    often = Counter(bare)
+    return [path if often[name] > 1 else name for path, name in zip(paths, bare)]
