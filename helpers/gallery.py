@@ -27,6 +27,8 @@ class Gallery:
     https://arxiv.org/abs/1603.09320) and "ivf" looks into the nearest of many cells (Jégou et al. 2011): for hundreds of
     thousands of photos, where a few misses are a fair price. Without faiss, every kind is flat.
     maker: what embedded the photos, an encoder's weights_id; queries of another encoder mean nothing here.
+    faceless: sources of photos that were looked at and show no face, so that they are not looked at again.
+    What is saved is biometric data: `python -m helpers forget NAME` deletes a person.
     """
 
     def __init__(self, dim, kind="flat", maker=""):
@@ -34,7 +36,7 @@ class Gallery:
             raise ValueError(f"There is no gallery of kind '{kind}': choose flat, hnsw or ivf.")
         self.kind, self.maker = kind, maker
         self.embeddings, self.people, self.sources = np.zeros((0, dim), np.float32), [], []
-        self._index = None
+        self.faceless, self._index = [], None
 
     def __len__(self):
         return len(self.people)
@@ -84,6 +86,8 @@ class Gallery:
 
     def search(self, embeddings, k=5):
         """The k most similar photos of each query (M, D): cosines (M, k) and row numbers (M, k), best first."""
+        if not len(self):
+            raise ValueError("The gallery is empty: enrol at least one photo that shows a face.")
         if not 0 < k <= len(self):
             raise ValueError(f"The gallery holds {len(self)} photos, so {k} neighbours can't be had.")
         if self._index is None:
@@ -96,10 +100,10 @@ class Gallery:
         return similarity, rows
 
     def identify(self, embeddings, threshold):
-        """Whose face is it? Names (M,), "unknown" where no photo is more similar than the threshold, and cosines (M,)."""
+        """Whose face is it? Names (M,), None where no photo is more similar than the threshold, and cosines (M,)."""
         gates.cosines(threshold)
         similarity, rows = (column[:, 0] for column in self.search(embeddings, 1))
-        return np.where(similarity > threshold, self.people_of(rows).astype(object), "unknown"), similarity
+        return np.where(similarity > threshold, self.people_of(rows).astype(object), None), similarity
 
     def people_of(self, rows):
         """The people of row numbers, in the same shape."""
@@ -131,7 +135,8 @@ class Gallery:
 
     def save(self, path):
         """Write everything into one safetensors file, whole or not at all. People are kept as text."""
-        labels = json.dumps({"people": list(map(str, self.people)), "sources": self.sources}).encode()
+        labels = json.dumps({"people": list(map(str, self.people)), "sources": self.sources,
+                             "faceless": self.faceless}).encode()
         tensors = {"embeddings": self.embeddings, "labels": np.frombuffer(labels, np.uint8)}
         about = {"kind": self.kind, "maker": self.maker}
         write_atomically(path, lambda part: save_file(tensors, part, metadata=about))
@@ -145,9 +150,15 @@ class Gallery:
                 labels = json.loads(file.get_tensor("labels").tobytes())
             gallery = cls(embeddings.shape[1], about["kind"], about["maker"])
             gallery.add(embeddings, labels["people"], labels["sources"])
+            gallery.faceless = list(labels.get("faceless", []))
         except (SafetensorError, ValueError, KeyError, TypeError, IndexError):
             raise ValueError(f"{path} is no gallery, or it is cut short; enrol the photos again.") from None
         return gallery
+
+
+def whom(name) -> str:
+    """A name as it is shown: "unknown" for None; a person who is really called so stands in quotes."""
+    return "unknown" if name is None else f'"{name}"' if str(name).lower() == "unknown" else str(name)
 
 
 def new_index(kind, embeddings):

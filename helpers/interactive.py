@@ -4,6 +4,7 @@ import html
 import io
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -13,7 +14,9 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw
 
 from . import plots
-from .photos import PHOTO_SUFFIXES, PhotoError, read_photo
+from .folders import counted, is_hidden, is_picture
+from .gallery import whom
+from .photos import guard, read_photo
 from .pipeline import read_smaller
 from .verification import verdicts
 
@@ -28,11 +31,9 @@ def read_uploads(files):
     """
     photos, names, skipped = [], [], []
     for name, data in _unpacked(files, skipped):
-        try:
+        with guard(name, skipped.append):
             photos.append(read_smaller(io.BytesIO(data), name))
             names.append(Path(name).stem)
-        except PhotoError as error:
-            skipped.append(str(error))
     return photos, names, skipped
 
 
@@ -41,10 +42,15 @@ def _unpacked(files, skipped):
     for name, data in files:
         data = bytes(data)
         total += len(data)
+        others = Counter()
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 for member in archive.infolist():
-                    if Path(member.filename).suffix.lower() not in PHOTO_SUFFIXES:
+                    path = Path(member.filename)
+                    if member.is_dir() or any(map(is_hidden, path.parts)):
+                        continue
+                    if not is_picture(path.name):
+                        others[path.suffix.lower() or "without an ending"] += 1
                         continue
                     total += member.file_size
                     if total > MAX_UPLOAD:
@@ -57,6 +63,8 @@ def _unpacked(files, skipped):
                 yield name, data
         except Exception as error:  # locked, of an unknown kind, or damaged: each way of packing has errors of its own
             skipped.append(f"{name} can't be unpacked to its end ({type(error).__name__}).")
+        if others:
+            skipped.append(f"{name}: left out, not pictures that can be read here: {counted(others)}.")
         if total > MAX_UPLOAD:
             skipped.append(f"{name}: more than {MAX_UPLOAD // 1_000_000} MB in all; put the photos into a folder instead, "
                            "and this and what follows was left out.")
@@ -133,7 +141,7 @@ def picker_app(pipeline, photo, gallery, verifier):
         ImageDraw.Draw(framed).rectangle(face.box.tolist(), outline="lime", width=max(2, framed.width // 150))
         framed.thumbnail((480, 480))
         picture.value = _png(framed)
-        answer.value = f"<b>{html.escape(str(names[0]))}</b>, similarity {similarity[0]:.2f} " + "; ".join(face.hints())
+        answer.value = f"<b>{html.escape(whom(names[0]))}</b>, similarity {similarity[0]:.2f} " + "; ".join(face.hints())
 
     for control in (slider, buttons):
         control.observe(draw, "value")

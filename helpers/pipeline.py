@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from .alignment import Aligned, align_found, geometry
+from .alignment import align_found, geometry
 from .detection import find_faces, shrink, smallest_face
 from .encoders import embed, weights_id
 from .fingerprints import file_fingerprints
@@ -88,10 +88,16 @@ SMALLEST, WORST_POINTS, BLURRED = 40, 8.0, 0.012  # pixels of the photo; pixels 
 
 
 @dataclass
-class Face(Aligned):
-    """One face of one photo: what `Aligned` says of it, which photo (its number), its unit embedding (D,), and how many
-    others the photo shows."""
+class Face:
+    """One face of one photo: which photo (its number), box (4,) and points (5, 2) in pixels of the photo, the
+    detector's score, the residual of the alignment (pixels of the straight face), the straight face uint8
+    (3, 112, 112), its unit embedding (D,), and how many other faces the photo shows."""
     photo: int
+    box: np.ndarray
+    score: float
+    points: np.ndarray
+    residual: float
+    face: torch.Tensor
     embedding: np.ndarray
     others: int = 0
 
@@ -131,7 +137,7 @@ class FacePipeline:
         aligned = align_found(photos, found, self.hourglass)
         faces = [one.face for own in aligned for one in own]
         embeddings = iter(embed(self.encoder, torch.stack(faces)) if faces else ())
-        return [[Face(**vars(one), photo=i, embedding=next(embeddings), others=max(len(own) - 1, found[i].others))
+        return [[Face(photo=i, **vars(one), embedding=next(embeddings), others=max(len(own) - 1, found[i].others))
                  for one in own] for i, own in enumerate(aligned)]
 
 

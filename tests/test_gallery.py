@@ -124,7 +124,7 @@ def test_below_the_threshold_nobody_is_named():
     gallery = Gallery(2)
     gallery.add([[1, 0], [0, 1]], ["Ада", "Bob"])
     names, similarity = gallery.identify(np.array([[0.8, 0.6], [-1, 0]], np.float32), 0.7)
-    assert names.tolist() == ["Ада", "unknown"] and np.allclose(similarity, [0.8, 0], atol=1e-6)
+    assert names.tolist() == ["Ада", None] and np.allclose(similarity, [0.8, 0], atol=1e-6)
 
 
 def test_what_does_not_fit_is_refused(tmp_path, unit_embeddings):
