@@ -58,7 +58,8 @@ def aligned_set(share):
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         numbers = [1.0] * (1 + len(BOX) + len(POINT_COLUMNS))
-        write_text(folder / "photos.csv", to_csv([COLUMNS, *([key, "0", "", *numbers] for key in keys)]))
+        rows = ([key, key.split("/")[0], "", "", "", "0", *numbers] for key in keys)
+        write_text(folder / "photos.csv", to_csv([COLUMNS, *rows]))
         write_text(folder / "faces.csv", to_csv([[key] for key in keys]))
         for key in keys:
             (folder / key).parent.mkdir(exist_ok=True)

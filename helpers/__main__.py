@@ -6,12 +6,13 @@
     python -m helpers evaluate DIR                     what an encoder is worth on a folder of people it never saw
     python -m helpers map DIR                          an HTML map of a folder of people
 
-Exit codes: 0 done (predict: all of one person), 1 not all of one person, 2 something is missing or can't be read.
+Exit codes: 0 done (predict: all of one person), 1 not all of one person, 2 something is missing, can't be read or failed.
 Pictures and tables are written to outputs/. For learning; it must not decide about anybody.
 """
 import argparse
 import json
 import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +22,11 @@ from . import course, gates, metrics, plots, recognition
 from .embedding_map import embedding_map
 from .encoders import embed
 from .faces import folder_of_people
-from .files import to_csv, write_atomically, write_text
-from .folders import picture_files
-from .photos import PhotoError, read_photo
-from .pipeline import NO_PICTURE, FacePipeline, enrol_folder, person_in, read_pictures
+from .files import printable, short_name, to_csv, write_atomically, write_text
+from .folders import look_into, short_names
+from .gallery import whom
+from .photos import PhotoError, guard, plain_cause
+from .pipeline import NO_PICTURE, FacePipeline, doubts, enrol_folder, faces_of, longest_side, no_face, person_in, read_smaller
 from .progress import progress_bar
 from .settings import load_settings
 from .verification import clusters, measure, verdicts
@@ -35,12 +37,12 @@ FPRS = (1e-3, 1e-2, 1e-1)
 def predict(options, pipeline, verifier):
     """The largest faces of two photos or more, each pair with its similarity, verdict and probability."""
     faces = []
-    for path, found in zip(options.photos, pipeline([read_photo(path) for path in options.photos])):
+    for path, _, found, sentence in faces_of(pipeline, read_smaller, options.photos):
         if not found:
-            raise PhotoError(f"{path}: no face was found; use a photo with a face of 20 pixels or more.")
+            raise PhotoError(sentence or f"{no_face(path)}.")
         faces.append(found[0])
-        for hint in found[0].hints():
-            say(options, f"{path}: {hint}")
+        for doubt in doubts(found):
+            say(options, f"{path}: {doubt}")
     threshold, pairs = verifier.threshold(options.fpr), verdicts(faces, options.photos, verifier, options.fpr)
     for pair in pairs:
         say(options, "{photo} and {and}: similarity {similarity:.2f}, {verdict}; probability {probability:.2f}".format(**pair))
@@ -68,21 +70,29 @@ def arrange(options, pipeline, verifier):
     return {"photos": names, "groups": groups.tolist(), "threshold": round(threshold, 4), "skipped": skipped}, 0
 
 
-def faces_in(options, pipeline, piece=64):
+def faces_in(options, pipeline):
     """The largest face of every photo of a folder that shows one, a few photos in memory at a time: their names, the Faces
-    (whose own number counts within its piece), and a sentence for each file that is no readable picture."""
-    paths, names, faces, skipped = picture_files(options.folder), [], [], []
-    for start in progress_bar(range(0, len(paths), piece), unit="batch", disable=len(paths) <= piece):
-        photos, some, bad = read_pictures(paths[start:start + piece])
-        found = pipeline(photos)
-        for sentence in bad + [f"{name}: no face was found" for name, own in zip(some, found) if not own]:
-            say(options, sentence)
-        names += [name for name, own in zip(some, found) if own]
-        faces += [own[0] for own in found if own]
-        skipped += bad
+    (whose own number counts within its piece), and a sentence for each file that was left out."""
+    folder = Path(options.folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder: name one with photos in it.")
+    paths, skipped = look_into(folder)
+    for sentence in skipped:
+        say(options, sentence)
+    name_of, names, faces = dict(zip(paths, short_names(paths, folder))), [], []
+    bar = progress_bar(paths, unit="photo", disable=len(paths) <= 64)
+    for path, _, found, sentence in faces_of(pipeline, read_smaller, bar):
+        for doubt in doubts(found):
+            say(options, f"{path}: {doubt}")
+        if found:
+            names.append(name_of[path])
+            faces.append(found[0])
+        else:
+            say(options, sentence or no_face(path))
+            skipped += [sentence] if sentence else []
     if not faces:
-        raise PhotoError(NO_PICTURE.format(options.folder) if len(skipped) == len(paths) else
-                         f"{options.folder}: no photo shows a face that the detector finds.")
+        raise PhotoError(NO_PICTURE.format(folder) if len(skipped) >= len(paths) else
+                         f"{folder}: no photo shows a face that the detector finds.")
     return names, faces, skipped
 
 
@@ -93,25 +103,21 @@ def identify(options, pipeline, verifier):
     if (least := verifier.fprs[0] * len(known)) > options.fpr:
         say(options, f"{len(known)} photos are many for this recogniser: up to {min(1, least):.2g} of all strangers' faces may "
                      "get a name.")
-    for number, path in enumerate(options.photos, 1):
-        try:
-            photo = read_photo(path)
-        except PhotoError as error:  # the others still get their answers
-            skipped.append(str(error))
-            say(options, error)
-            continue
-        [faces] = pipeline([photo])
+    for number, (path, photo, faces, sentence) in enumerate(faces_of(pipeline, read_smaller, options.photos, most=8), 1):
         if not faces:
-            say(options, f"{path}: no face was found")
+            skipped += [sentence] if sentence else []
+            say(options, sentence or no_face(path))  # the others still get their answers
             continue
         names, similarity = known.identify(np.stack([face.embedding for face in faces]), threshold)
-        labels = [f"{name} {value:.2f}" for name, value in zip(names, similarity)]
+        labels = [f"{whom(name)} {value:.2f}" for name, value in zip(names, similarity)]
         for face, name, value, label in zip(faces, names, similarity, labels):
-            results.append({"photo": path, "box": [round(float(side)) for side in face.box], "name": str(name),
+            box = face.box * max(1, longest_side(path) / max(photo.shape))  # it was made smaller to be looked at
+            results.append({"photo": path, "box": [round(float(side)) for side in box], "name": name,
                             "similarity": round(float(value), 4), "hints": face.hints()})
             say(options, f"{path}: {label} {'; '.join(face.hints())}")
-        save_figure(plots.boxes_on(photo, faces, labels, names != "unknown"),
-                    options.out / "identify" / f"{number}_{Path(path).stem}.png")
+        picture = options.out / "identify" / f"{short_name(f'{number}_{Path(path).stem}')}.png"
+        with guard(path, lambda sentence: say(options, sentence)):
+            save_figure(plots.boxes_on(photo, faces, labels, [name is not None for name in names]), picture)
     result = {"faces": results, "threshold": round(threshold, 4), "enrolled": len(known), "skipped": skipped}
     return result, 2 if len(skipped) == len(options.photos) else 0
 
@@ -123,17 +129,30 @@ def save_figure(figure, path):
 
 def new_gallery(options, pipeline):
     """The largest face of every photo in a folder of people, enrolled; the others are left out with a sentence."""
-    name = replace(load_settings(), dataset=options.gallery).dataset_name
-    points = course.maker_of(pipeline.hourglass).rpartition(" ")[2]  # faces straightened otherwise don't compare
-    known = enrol_folder(pipeline, folder_of_people(options.gallery), options.out / "gallery" / f"{name}_{points}.safetensors",
+    name = short_name(replace(load_settings(), dataset=options.gallery).dataset_name)
+    people = folder_of_people(options.gallery)
+    for note in people.notes:
+        say(options, note)
+    known = enrol_folder(pipeline, people, options.out / "gallery" / f"{name}.safetensors",
                          lambda sentence: say(options, sentence))
-    say(options, f"{len(known)} photos of {len(set(known.people))} people enrolled")
+    if not len(known):
+        raise ValueError(f"{options.gallery}: none of the {len(people)} photos shows a face that the detector finds, so nobody "
+                         "is enrolled.")
+    say(options, f"{len(known)} of {len(people)} photos enrolled, of {len(set(known.people))} people")
     return known
+
+
+def people_in(options):
+    """The straight faces of a folder of people; what was left out is told."""
+    if not Path(options.folder).is_dir():
+        raise ValueError(f"{options.folder} is no folder: name one with a folder of photos for each person.")
+    settings = replace(load_settings(), dataset=options.folder, roles="")
+    return recognition.strangers(settings, lambda sentence: say(options, sentence))
 
 
 def evaluate(options, pipeline, _):
     """The identification rate and retrieval of strangers; with --keep the encoder file remembers their thresholds."""
-    data = recognition.strangers(replace(load_settings(), dataset=options.folder, roles=""))
+    data = people_in(options)
     result = recognition.strangers_figures(pipeline.encoder, data, FPRS)
     if options.keep:
         verifier = measure(embed(pipeline.encoder, data.query), data.query_people)
@@ -150,17 +169,17 @@ def evaluate(options, pipeline, _):
 
 def draw_map(options, pipeline, _):
     """outputs/map.html of a folder of people."""
-    data = recognition.strangers(replace(load_settings(), dataset=options.folder, roles=""))
+    data = people_in(options)
     people = [data.query_names[person] for person in data.query_people]
     path = options.out / "map.html"
-    embedding_map(embed(pipeline.encoder, data.query), data.query[:], people, people, path)
+    embedding_map(embed(pipeline.encoder, data.query), data.query, people, people, path)
     say(options, f"written to {path}: open it in a browser")
     return {"map": str(path), "photos": len(people)}, 0
 
 
 def say(options, sentence):
     """Print for people; with --json to stderr, so that stdout is one line of JSON."""
-    print(sentence, file=sys.stderr if options.json else sys.stdout)
+    print(printable(sentence), file=sys.stderr if options.json else sys.stdout)
 
 
 def main(arguments=None):
@@ -170,6 +189,7 @@ def main(arguments=None):
                         "for identify of strangers' faces that get a name; default 0.01")
     common.add_argument("--encoder", default=course.SHIPPED_RECOGNISER, help="default: the shipped recogniser")
     common.add_argument("--out", type=Path, default=Path("outputs"))
+    common.add_argument("--debug", action="store_true", help="show where an error came from")
     common.add_argument("--json", action="store_true", help="one line of JSON on stdout, sentences on stderr")
     parser = argparse.ArgumentParser(prog="python -m helpers", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -190,13 +210,19 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if options.run is predict and len(options.photos) < 2:
         parser.error("predict compares two photos or more")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # names of files need not be valid text
+            stream.reconfigure(errors="backslashreplace")
     try:
         settings = load_settings()
         encoder = course.load_encoder(options.encoder, settings.torch_device)
         verifier = course.load_verifier(options.encoder) if options.run in (predict, arrange, identify) else None
         result, code = options.run(options, FacePipeline(course.hourglass(settings), encoder), verifier)
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
+    except Exception as error:  # whatever it is, a crash must not read as a verdict, which is code 0 or 1
+        if options.debug:
+            traceback.print_exc()
+        usual = isinstance(error, (ValueError, OSError)) and str(error)
+        print(printable(error if usual else f"This failed: {plain_cause(error)}. --debug shows where."), file=sys.stderr)
         return 2
     if options.json:
         print(json.dumps(result, ensure_ascii=False))

@@ -14,7 +14,7 @@ MAX_BATCH_PIXELS = 2**22  # 4 photos of 1024x1024 in one batch: 300 MB at work
 MIN_SCORE, MIN_FACE, MAX_SIDE = 0.9, 20, 1024  # the last two in pixels
 LARGE = 60  # pixels: larger faces are looked for first where only the largest is wanted
 CLOSE_SIDE = 2 * MAX_SIDE  # of the larger copy of photos on which nothing was found
-SURE = 0.98  # the score that a face must have that was found only at a second look
+SURE = 0.99  # the score of a face beyond doubt; those found at a second look must have it
 
 
 @dataclass
@@ -102,24 +102,29 @@ def _largest(faces):
 
 
 def find_faces(photos, device="cpu", largest=False):
-    """`detect`, or `detect_largest`, with a second look at photos without a face: at a larger copy, then lying on each side
-    and upside down. The photo must be turned by Detections.turn before a face in it is aligned."""
+    """`detect`, or `detect_largest`, with a second look where nothing was found: at a larger copy, then lying on each side
+    and upside down. Photos whose faces are in doubt are turned as well, since MTCNN takes some lying faces for others.
+
+    The photo must be turned by Detections.turn before a face in it is aligned.
+    """
     found = (detect_largest if largest else detect)(photos, device)
     for i, photo in enumerate(photos):
-        if not len(found[i]):
-            seen = _second_look(photo, device)
-            found[i] = _largest(seen) if largest else seen
+        best = found[i].scores.max(initial=0)
+        if best < SURE:
+            seen = _second_look(photo, device, closer=max(photo.shape) > MAX_SIDE)
+            if len(seen) and seen.scores.max() > best:
+                found[i] = _largest(seen) if largest else seen
     return found
 
 
-def _second_look(photo, device):
-    if max(photo.shape) > MAX_SIDE:
+def _second_look(photo, device, closer):
+    if closer:
         [found] = detect([photo], device, SURE, max_side=CLOSE_SIDE)
         if len(found):
             return found
     turned = detect([torch.rot90(photo, turn, (1, 2)) for turn in (1, 2, 3)], device, SURE, 2 * MIN_FACE)
-    turn = max((1, 2, 3), key=lambda turn: turned[turn - 1].scores.sum())
-    return turn_back(turned[turn - 1], turn if len(turned[turn - 1]) else 0, photo.shape[1:])
+    turn = max((1, 2, 3), key=lambda turn: turned[turn - 1].scores.max(initial=0))
+    return turn_back(turned[turn - 1], turn, photo.shape[1:])
 
 
 def turn_back(faces, turn, size):

@@ -9,13 +9,15 @@ from .photos import PHOTO_SUFFIXES, plain_cause
 # what systems leave beside photos; names that begin with a dot, ._ of macOS among them, as well
 SYSTEM = {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information",
           "#recycle", "lost+found", "icon\r", "@eadir", "@tmp", "@recycle", "@recently-snapshot"}
+# nobody takes these for photos: lists, notes and what cameras write beside a photo
+NO_PHOTOS = {".txt", ".md", ".csv", ".json", ".xml", ".ini", ".aae", ".xmp", ".thm"}
 TO_DO = {ending: " (pip install pillow-heif)" for ending in (".heic", ".heif", ".hif")}
 TO_DO |= {".avif": " (pip install -U pillow)", ".zip": " (unpack it)"}
 
 
 def is_hidden(name: str) -> bool:
     """Is this a system's own file or folder, such as @eaDir, __MACOSX, ._1.jpg or Thumbs.db?"""
-    return name.startswith(".") or name.lower() in SYSTEM
+    return name.startswith(".") and name.strip(".") != "" or name.lower() in SYSTEM
 
 
 def is_picture(name: str) -> bool:
@@ -55,12 +57,19 @@ def look_into(folder) -> tuple[list[Path], list[str]]:
                 todo.append(here / name)
             elif is_picture(name):
                 pictures.append(here / name)
-            elif not name.lower().startswith("readme"):
-                others[os.path.splitext(name)[1].lower() or "without an ending"] += 1
+            else:
+                count_other(name, others)
     pictures.sort(key=lambda file: [natural_order(Path(part)) for part in file.relative_to(folder).parts])
     if others:
         notes.append(f"{folder}: left out, not pictures that can be read here: {counted(others)}.")
     return pictures, notes
+
+
+def count_other(name: str, others: Counter) -> None:
+    """Count a file that is no picture by its ending, unless nobody would take it for one."""
+    ending = os.path.splitext(name)[1].lower()
+    if ending not in NO_PHOTOS:
+        others[ending or "without an ending"] += 1
 
 
 def counted(others: dict[str, int]) -> str:

@@ -14,7 +14,7 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw
 
 from . import plots
-from .folders import counted, is_hidden, is_picture
+from .folders import count_other, counted, is_hidden, is_picture
 from .gallery import whom
 from .photos import guard, read_photo
 from .pipeline import read_smaller
@@ -50,7 +50,7 @@ def _unpacked(files, skipped):
                     if member.is_dir() or any(map(is_hidden, path.parts)):
                         continue
                     if not is_picture(path.name):
-                        others[path.suffix.lower() or "without an ending"] += 1
+                        count_other(path.name, others)
                         continue
                     total += member.file_size
                     if total > MAX_UPLOAD:

@@ -19,7 +19,7 @@ with suppress(ImportError):  # iPhones' HEIC, where the package is installed
 
 # the formats that are opened, by Pillow's names, and their endings; none starts another program,
 # as Pillow's EPS does (Ghostscript)
-KINDS = {"JPEG": ".jpg .jpeg .jpe .jfif .jif", "MPO": ".mpo", "PNG": ".png .apng",
+KINDS = {"JPEG": ".jpg .jpeg .jpe .jfif .jif .mpo", "PNG": ".png .apng",
          "WEBP": ".webp", "BMP": ".bmp", "DIB": ".dib", "PPM": ".ppm .pgm .pbm .pnm .pfm",
          "TIFF": ".tif .tiff", "GIF": ".gif", "AVIF": ".avif .avifs", "HEIF": ".heic .heif .hif",
          "JPEG2000": ".jp2 .j2k .jpx .jpf .j2c .jpc", "ICO": ".ico", "PCX": ".pcx", "QOI": ".qoi",
@@ -78,10 +78,12 @@ def _look_at(path):
 
 def _rgb(picture):
     """A PIL picture upright, as RGB of 8 bits, by what its mode can hold, never by its brightest pixel."""
+    form = picture.format
+    picture.load()
     with suppress(Exception):  # of damaged EXIF data; the picture itself may be whole
         picture = ImageOps.exif_transpose(picture)
     mode = picture.mode
-    if mode == "I" and picture.format == "TIFF":
+    if mode == "I" and form == "TIFF":
         raise OSError("of 32-bit whole numbers nobody knows which one is white; save it with 8 or 16 bits.")
     if mode.startswith("I"):  # 16 bits
         return _grey(np.asarray(picture, np.float32) / 257)

@@ -16,7 +16,7 @@ from .encoders import embed, weights_id
 from .fingerprints import file_fingerprints
 from .folders import is_picture, listed, look_into, short_names
 from .gallery import Gallery
-from .photos import guard, in_pieces, read_photo, together_or_alone
+from .photos import FORMATS, guard, in_pieces, read_photo, together_or_alone
 from .progress import progress_bar
 
 LONGEST = 2048  # pixels; what the detector's second look takes
@@ -65,12 +65,17 @@ def person_in(name):
     return person if person and number.isdecimal() and not camera else name
 
 
+def longest_side(path) -> int:
+    """Of a photo on disk, in pixels; 0 if that can't be told."""
+    side = 0
+    with guard(path, lambda sentence: None), Image.open(path, formats=FORMATS) as picture:
+        side = max(picture.size)
+    return side
+
+
 def no_face(path) -> str:
     """That no face was found on a photo, with how small one may be there."""
-    side = 0
-    with guard(path, lambda sentence: None), Image.open(path) as picture:
-        side = max(picture.size)
-    return (f"{path}: no face was found; one of {smallest_face(side)} pixels or more is needed on a photo of this size, its "
+    return (f"{path}: no face was found; one of {smallest_face(longest_side(path))} pixels or more is needed on a photo of this size, its "
             "eyes, nose and mouth to be seen")
 
 
@@ -145,12 +150,22 @@ def faces_of(pipeline, read: Callable, items, name=str, largest=False, most=64):
     """The faces of photos, whatever their number and size: yields (item, photo, list of Face, None), or, of a photo that
     could not be used, (item, None, [], sentence). A few photos are in memory at a time; every loop over photos is this one.
     """
-    for photos, kept, bad in in_pieces(read, items, name, most):
-        answers = together_or_alone(lambda some: pipeline(some, largest=largest), photos, kept, bad, name)
+    given = {}
+
+    def numbered():
+        for number, given[number] in enumerate(items):
+            yield number
+
+    def called(number):
+        return name(given[number])
+
+    for photos, kept, bad in in_pieces(lambda number: read(given[number]), numbered(), called, most):
+        answers = together_or_alone(lambda some: pipeline(some, largest=largest), photos, kept, bad, called)
         photo_of = dict(zip(kept, photos))
-        for item in [*kept, *(item for item in bad if item not in photo_of)]:
-            sentence = bad.get(item)
-            yield item, None if sentence else photo_of[item], answers.get(item, []), sentence
+        for number in sorted({*kept, *bad}):
+            sentence = bad.get(number)
+            photo = None if sentence else photo_of.pop(number)
+            yield given.pop(number), photo, answers.get(number, []), sentence
 
 
 def enrolment(pipeline, photos, tell=print, piece=64):

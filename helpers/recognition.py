@@ -59,9 +59,12 @@ class RecognitionData:
         return int(self.train_people.max()) + 1
 
 
-def straight_faces(photos, roles, model, folder, device):
-    """Straighten photos that have roles (N,): the FaceSet of those with a face, their roles, and the faces as FaceArray."""
-    aligned = build_aligned_set(photos, model, folder, maker_of(model), device)
+def straight_faces(photos, roles, model, folder, device, tell=print):
+    """Straighten photos that have roles (N,): the FaceSet of those with a face, their roles, and the faces as FaceArray.
+
+    tell: called with sentences about what was left out.
+    """
+    aligned = build_aligned_set(photos, model, folder, maker_of(model), device, tell=tell)
     role_of = {photos.key(i): role for i, role in enumerate(roles)}
     return aligned, np.array([role_of[aligned.key(i)] for i in range(len(aligned))]), read_images(aligned, folder)
 
@@ -87,18 +90,19 @@ def recognition_data(settings):
                            roles_csv(photos, roles), [aligned.key(i) for i in np.flatnonzero(role == "train")])
 
 
-def strangers(settings):
+def strangers(settings, tell=print):
     """The straight faces of everybody in the dataset, or of a list's query and distractor people; nobody is trained on.
 
     A namespace with query, query_people, query_names, distractors, distractor_people as in RecognitionData, and how many
-    photos were skipped. Always by the shipped hourglass.
+    photos were skipped. Always by the shipped hourglass. tell: called with sentences about what was left out.
     """
-    faces = load_faces(settings.dataset, settings.data_dir)
+    faces = load_faces(settings.dataset, settings.data_dir, tell)
     model = load_model(StackedHourglass, SHIPPED_HOURGLASS, settings.torch_device)
     roles = listed_roles(faces, settings.roles) if settings.roles else np.full(len(faces), "query")
     folder = Path(settings.data_dir) / "aligned" / f"{settings.dataset_name}_listed"
     asked = np.isin(roles, ("query", "distractor"))
-    aligned, role, images = straight_faces(faces.subset(asked), roles[asked], model, folder, settings.torch_device)
+    aligned, role, images = straight_faces(faces.subset(asked), roles[asked], model, folder, settings.torch_device,
+                                           tell)
     query = role == "query"
     return SimpleNamespace(query=FaceArray(images.array, images.rows[query]), query_people=aligned.people[query],
                            query_names=dict(enumerate(aligned.names)), skipped=int(asked.sum()) - len(aligned),
