@@ -88,7 +88,7 @@ def faces_in(options, pipeline):
             names.append(name_of[path])
             faces.append(found[0])
         else:
-            say(options, sentence or no_face(path))
+            say(options, sentence or no_face(path, name_of[path]))
             skipped += [sentence] if sentence else []
     if not faces:
         raise PhotoError(NO_PICTURE.format(folder) if len(skipped) >= len(paths) else

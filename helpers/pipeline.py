@@ -73,9 +73,9 @@ def longest_side(path) -> int:
     return side
 
 
-def no_face(path) -> str:
+def no_face(path, name=None) -> str:
     """That no face was found on a photo, with how small one may be there."""
-    return (f"{path}: no face was found; one of {smallest_face(longest_side(path))} pixels or more is needed on a photo of this size, its "
+    return (f"{name or path}: no face was found; one of {smallest_face(longest_side(path))} pixels or more is needed on a photo of this size, its "
             "eyes, nose and mouth to be seen")
 
 
