@@ -79,6 +79,19 @@ def test_crop_matrix_leads_from_photo_to_crop(scale):
     assert (centre - place).norm() < 1.0
 
 
+@pytest.mark.parametrize("side", [400, 700, 1200])
+def test_a_large_head_made_smaller_first_stays_where_it_is(side):
+    """A wide dot far from the corner, to a fifth of a pixel of the crop: half a pixel of the photo is not lost."""
+    axis = torch.arange(side) - 0.42 * side
+    dot = torch.exp(-(axis[:, None] ** 2 + axis ** 2) / (2 * (side / 50) ** 2)) * 255
+    photo = dot.round().byte().expand(3, -1, -1).contiguous()
+    crops, matrices = crop_heads([photo], torch.tensor([[0.3, 0.3, 0.7, 0.7]]) * side, 64)
+    place = transform(torch.full((1, 1, 2), 0.42 * side), matrices)[0, 0]
+    brightness, grid = crops[0, 0].float() ** 2, torch.arange(64.0)
+    centre = torch.stack([(brightness.sum(0) * grid).sum(), (brightness.sum(1) * grid).sum()]) / brightness.sum()
+    assert (centre - place).abs().max() < 0.1
+
+
 def test_a_box_beyond_the_border_is_filled_by_reflection():
     photo = torch.full((3, 50, 50), 200, dtype=torch.uint8)
     crops, _ = crop_heads([photo, photo], torch.tensor([[-20.0, -20, 20, 20], [30, 30, 90, 90]]), 64)

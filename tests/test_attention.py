@@ -180,3 +180,25 @@ def test_in_training_each_batch_sees_one_region_and_afterwards_everything(vit, f
 
 def test_timm_is_new_enough_for_boolean_masks():
     assert tuple(map(int, timm.__version__.split(".")[:3])) >= (1, 0, 26)
+
+
+def test_a_patch_of_which_just_half_is_inside_is_visible():
+    picture = np.zeros((8, 8), bool)
+    picture[:, 2:7] = True  # of patches 4 wide: half of the left ones, three quarters of the right ones
+    assert visible_patches(picture, 2).all()
+    picture[:, 2] = False
+    assert visible_patches(picture, 2).tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize("name", ["all", "face"])
+def test_the_attention_is_timms_own(vit, faces, name):
+    """What the last block hands to its dropout, where it computes the weights itself."""
+    block, seen = vit.net.blocks[-1].attn, {}
+    block.fused_attn = False
+    handle = block.attn_drop.register_forward_hook(lambda module, inputs, output: seen.update(weights=inputs[0]))
+    x, mask = vit.prepare(faces) * 5, attention_mask(visible_patches(region(name), GRID))
+    with torch.inference_mode():
+        vit.net.forward_features(x, attn_mask=mask)
+    handle.remove()
+    theirs = seen["weights"].mean(1)[:, 0, 1:]
+    assert torch.allclose(class_token_attention(vit.net, x, mask), theirs, atol=1e-6) and theirs.std() > 1e-5

@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from helpers.alignment import REFERENCE
+from helpers.alignment import REFERENCE, fit_similarity, transform
 from helpers.augment import Degrade, Jitter, MaskAugmentation, Photometric
 from helpers.landmarks import decode_heatmaps, encode_heatmaps
 
@@ -126,3 +126,28 @@ def test_a_share_of_the_faces_is_covered_by_each_part_alike():
     assert 120 < eyes.sum() < 180 and 120 < mouth.sum() < 180 and not (eyes & mouth).any()
     with pytest.raises(ValueError, match="sunglasses"):
         MaskAugmentation(parts=("hat",))
+
+
+def test_a_jitter_turns_scales_and_shifts_as_far_as_it_says_and_no_farther():
+    torch.manual_seed(0)
+    points = torch.rand(400, 5, 2) * 60 + 26
+    _, moved = Jitter(15, 0.15, 0.08, mirror=False, light=0)(torch.zeros(400, 3, 112, 112), points)
+    matrices, _ = fit_similarity(points, moved)
+    angle = torch.rad2deg(torch.atan2(matrices[:, 1, 0], matrices[:, 0, 0])).abs()
+    zoom = (matrices[:, 0, 0] ** 2 + matrices[:, 1, 0] ** 2).sqrt().log().abs()
+    middle = torch.full((400, 1, 2), 55.5)
+    shift = (transform(middle, matrices) - middle).abs() / 112
+    for reached, most in ((angle, 15), (zoom, 0.15), (shift, 0.08)):
+        assert 0.95 * most < reached.max() < 1.001 * most
+        assert reached.mean() == pytest.approx(most / 2, rel=0.1), "all of the range is as likely"
+
+
+def test_light_stretches_about_the_mean_grey():
+    jitter, faces = Jitter(0, 0, 0, False, light=0.4), torch.rand(300, 3, 16, 16) * 60 + 100
+    torch.manual_seed(0)
+    out = jitter.relight(faces.clone(), lambda columns, reach: (torch.rand(300, columns) * 2 - 1) * reach)
+    lift = (out - faces).mean((1, 2, 3)) / 64
+    gain = (out.std((1, 2, 3)) / faces.std((1, 2, 3))).log()
+    for reached in (lift, gain):  # the mean moves by the lift alone, whatever the gain
+        assert 0.35 < reached.abs().max() < 0.401 and abs(reached.mean()) < 0.05
+    assert abs(np.corrcoef(lift, gain)[0, 1]) < 0.2

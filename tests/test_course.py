@@ -48,6 +48,15 @@ def test_the_recogniser_is_used_only_for_the_faces_it_was_trained_on(small, caps
     course.recogniser_path(small).unlink()
 
 
+def test_thresholds_of_ones_own_recogniser_come_from_half_the_people_alone(small, monkeypatch):
+    """The other half is left to be asked about: a threshold that has seen them proves nothing."""
+    data, asked = recognition.recognition_data(replace(small, query_people=4)), []
+    monkeypatch.setattr(recognition, "own_recogniser", lambda settings, data: course.new_encoder(settings).eval())
+    monkeypatch.setattr(recognition, "measure", lambda embeddings, people: asked.append((len(embeddings), set(people))))
+    recognition.recogniser(replace(small, recogniser="own"), data)
+    assert asked == [(20, set(sorted(set(data.query_people))[:2]))]
+
+
 def test_a_study_trains_each_variant_once_and_its_table_is_ordered(small):
     data = recognition.recognition_data(small)
     tiny = replace(small, study_epochs=1, embedding=16, encoder_size=32)

@@ -105,3 +105,29 @@ def test_hourglass_learns_one_picture():
 def test_nme_is_in_units_of_the_distance_between_the_eyes():
     truth = torch.tensor([[[0.0, 0], [10, 0], [5, 5], [2, 9], [8, 9]]])
     assert nme(truth + torch.tensor([3.0, 4.0]), truth).item() == pytest.approx(0.5)
+
+
+def test_nme_is_over_the_true_eyes():
+    truth = torch.tensor([[[0.0, 0], [10, 0], [5, 5], [2, 9], [8, 9]]])
+    guess = truth.clone()
+    guess[0, 1, 0] = 5  # the predicted eyes are half as far apart
+    assert nme(guess, truth).item() == pytest.approx(0.1)
+
+
+class Knows(torch.nn.Module):
+    """An hourglass that has the heatmaps of known points in a crop of this side, half a pixel and all."""
+
+    def __init__(self, points, side):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.maps = encode_heatmaps((points + 0.5) * 64 / side - 0.5, 2.0)
+
+    def forward(self, crops):
+        return self.maps[None, None].expand(len(crops), -1, -1, -1, -1)
+
+
+@pytest.mark.parametrize("side", [96, 128, 192])  # 192 is what the pipeline asks about
+def test_points_come_back_in_pixels_of_any_crop(side):
+    points = torch.tensor([[60.0, 70], [110, 72], [88, 100], [66, 130], [108, 131]]) * side / 192
+    found = predict_points(Knows(points, side), torch.zeros(1, 3, side, side, dtype=torch.uint8))[0][0]
+    assert (found - points).abs().max() < 0.05

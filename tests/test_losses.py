@@ -67,6 +67,23 @@ def test_a_larger_angle_never_costs_less():
         assert (harder.diff(dim=0) <= 1e-6).all()
 
 
+def test_past_pi_the_margin_goes_straight_on():
+    """cos(theta + m) would rise again; InsightFace takes cos(theta) - m sin(m) there, the tangent's height at pi."""
+    head, m = MarginHead(2, 2, s=1, m=0.5), 0.5
+    cosine = torch.tensor([-0.9, -0.95, -0.99])  # theta of 2.69 and more: past pi - 0.5
+    assert torch.allclose(head.with_margin(cosine), cosine - m * math.sin(m), atol=1e-6)
+    before = torch.tensor([0.9, 0.0, -0.8])
+    assert torch.allclose(head.with_margin(before), (before.acos() + m).cos(), atol=1e-6)
+
+
+def test_adafaces_lengths_are_a_slow_mean():
+    head = MarginHead(4, 2, kind="adaface")
+    features = torch.nn.functional.normalize(torch.randn(50, 4)) * torch.linspace(1, 9, 50)[:, None]
+    before, seen = head.length.clone(), torch.stack([torch.linspace(1, 9, 50).mean(), torch.linspace(1, 9, 50).std()])
+    head(features, torch.zeros(50, dtype=torch.long))
+    assert torch.allclose(head.length, 0.99 * before + 0.01 * seen, rtol=1e-4)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_adaface_agrees_with_its_formula_in_float64(seed):
     features, labels = batch(seed)
@@ -112,6 +129,18 @@ def test_triplets_agree_with_the_oracle(mining, squared, seed):
     ours = value_and_slope(TripletLoss(0.3, mining, squared), features, labels)
     for mine, oracles in zip(ours, value_and_slope(oracle, features, labels, *chosen)):
         assert torch.allclose(mine, oracles, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mined_triplets_are_those_of_the_oracle(seed):
+    features, labels = batch(seed)
+    unit = torch.nn.functional.normalize(features.detach())
+    distance = torch.cdist(unit, unit)
+    for mining, name in (("semihard", "semihard"), ("all", "all")):
+        oracle = miners.TripletMarginMiner(margin=0.3 if mining == "semihard" else 9, type_of_triplets=name,
+                                           distance=distances.LpDistance())(unit, labels)
+        ours = mine_triplets(distance, labels, mining, 0.3)
+        assert set(zip(*map(torch.Tensor.tolist, ours))) == set(zip(*map(torch.Tensor.tolist, oracle)))
 
 
 @pytest.mark.parametrize("s", [5.0, 16.0])

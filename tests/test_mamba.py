@@ -58,3 +58,9 @@ def test_mamba_is_an_encoder_by_name():
     encoder = Encoder("mamba", 128, 112).eval()
     assert encoder(torch.zeros(2, 3, 112, 112, dtype=torch.uint8)).shape == (2, 128)
     assert Encoder("mamba", None, 112, width=64).dim == 64
+
+
+def test_first_steps_are_from_a_thousandth_to_a_tenth():
+    steps = torch.nn.functional.softplus(MambaBlock(128).step_bias)
+    assert steps[0].item() == pytest.approx(0.001, rel=0.02) and steps[-1].item() == pytest.approx(0.1, rel=0.02)
+    assert torch.allclose(steps.log().diff(), steps.log().diff()[0].expand(len(steps) - 1), atol=1e-3)

@@ -162,3 +162,23 @@ def test_a_rate_needs_pairs_of_people_not_of_photos():
     lines = metrics.rates_as_lines((0.001, 0.01, 0.1), (0.5, 0.6, 0.75), (0.4, 0.5, 0.6), (0.6, 0.7, 0.8), 10)
     assert lines[0].endswith("0.7500 [0.6000, 0.8000]") and len(lines) == 2
     assert "FPR 0.001, 0.01: left out" in lines[1] and "there are 10" in lines[1]
+
+
+def test_the_five_nearest_vote_and_near_ones_weigh_more():
+    def at(*degrees):
+        angle = np.deg2rad(degrees)
+        return np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
+
+    train, people = at(5, 20, 21, 22, 40, 80), [0, 1, 1, 1, 2, 2]
+    # cosine distances of 5 degrees against 20 to 22: 0.0038 against 0.06 to 0.07, so one vote outweighs three
+    assert metrics.knn_correct(train, people, at(0), [0]).tolist() == [1]
+    assert metrics.knn_correct(train, people, at(14), [1]).tolist() == [1], "now three are near enough"
+    # at 31.05 degrees the nearest is person 2, by a tenth of a degree; then come three of person 1
+    assert metrics.knn_correct(train, people, at(31.05), [1]).tolist() == [1]
+    assert metrics.knn_correct(train, people, at(31.05), [2], k=1).tolist() == [1]
+
+
+def test_a_tie_with_the_threshold_raises_no_alarm():
+    gallery, impostors = np.eye(4, dtype=np.float32)[:2], np.tile(np.eye(4, dtype=np.float32)[:1], (4, 1))
+    right, threshold = metrics.open_set(gallery, [0, 1], gallery, [0, 1], impostors, 0.5)
+    assert threshold == 1 and right.tolist() == [0, 0], "all four impostors tie: above it, none of them passes"

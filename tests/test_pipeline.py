@@ -87,3 +87,11 @@ def test_hints_name_what_is_wrong_with_a_face(pipeline, some_orl, colour):
     assert [hint.split(":")[0] for hint in good.hints()] == ["blurred"]
     good.residual = 11.0
     assert "fit badly" in good.hints()[1]
+
+
+def test_faces_that_the_detector_is_unsure_of_are_left_out(some_orl):
+    [sure] = detect([some_orl.photo(0)])
+    assert len(sure) and (sure.scores >= 0.9).all()
+    score = float(sure.scores[0])
+    assert len(detect([some_orl.photo(0)], min_score=score - 1e-6)[0]) == 1
+    assert len(detect([some_orl.photo(0)], min_score=score + 1e-6)[0]) == 0

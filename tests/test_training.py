@@ -94,6 +94,21 @@ def test_training_lowers_the_loss_and_logs_each_epoch(tmp_path, random_faces):
     assert {"accuracy", "spread", "photos_per_second"} <= set(run.history[0])
 
 
+def test_a_steep_step_is_clipped_to_its_length(tmp_path, random_faces):
+    """With plain steps (SGD's first, Nesterov: 1 + 0.9 of the gradient) the weights move by lr * 1.9 * clip, not further."""
+    class Steep(torch.nn.Module):
+        def forward(self, features, people):
+            return features.float().sum() * 1e6, {}
+
+    torch.manual_seed(0)
+    encoder = Encoder("resnet10_small", 16, 32)
+    before = [p.detach().clone() for p in encoder.parameters()]
+    fit(encoder, Steep(), *random_faces, tmp_path / "run", epochs=1, batch_size=24, optimizer="sgd", lr=0.01,
+        weight_decay=0, schedule="constant", clip=2.0, progress=False)
+    moved = sum((p - b).square().sum() for p, b in zip(encoder.parameters(), before)).sqrt().item()
+    assert moved == pytest.approx(0.01 * 1.9 * 2.0, rel=0.02)
+
+
 def test_triplets_train_without_people_labels_in_the_loss(tmp_path, random_faces):
     _, run = train(tmp_path, *random_faces, loss=TripletLoss(mining="hard"), batches=people_by_photos(random_faces[1], 3, 2))
     assert "active" in run.history[0]

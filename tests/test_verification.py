@@ -136,3 +136,9 @@ def test_similarities_out_of_range_have_no_probability_and_no_groups():
             verifier.probability(similarity)
         with pytest.raises(ValueError, match="between -1 and 1"):
             clusters(np.full((3, 3), similarity), 0.5)
+
+
+def test_between_two_measured_fprs_the_threshold_goes_with_the_logarithm():
+    verifier = Verifier([1e-4, 1e-2], [0.8, 0.4], 10.0, -4.0, 50, 10**6, [5e-5, 5e-3], [2e-4, 2e-2])
+    assert verifier.threshold(1e-3) == pytest.approx(0.6)
+    assert verifier.fpr_interval(1e-3) == pytest.approx((5e-4, 2e-3))
