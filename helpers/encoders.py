@@ -31,14 +31,17 @@ class Encoder(nn.Module):
     the face, and the embedding layer weighs them one by one (as in ArcFace's networks). It then fits this size alone.
     hide: for vision transformers, regions such as ("all", "head", "face"): in training each batch sees one of them only.
     patch_stem: for vision transformers, the filters of a trained recogniser in each patch, as PatchStem has them.
+    mirror: whether `embed` takes the mean with the mirror image unless told otherwise; strong networks gain nothing by it.
     options go to the model itself.
     """
 
     def __init__(self, name="resnet18", dim=128, size=64, weights="none", face_stem=False, flat_head=False, hide=(),
-                 patch_stem=False, **options):
+                 patch_stem=False, mirror=True, **options):
         super().__init__()
         self.settings = {"name": name, "dim": dim, "size": size, "face_stem": face_stem, "flat_head": flat_head, **options}
-        self.size = size
+        self.size, self.mirror = size, mirror
+        if not mirror:
+            self.settings["mirror"] = False
         if patch_stem:
             self.settings["patch_stem"] = True
             options = options | {"embed_layer": PatchStem}
@@ -198,12 +201,14 @@ class LayerFreezer:
 
 
 @torch.inference_mode()
-def embed(encoder, faces, mirror=True, attn_mask=None, batch_size=32):
+def embed(encoder, faces, mirror=None, attn_mask=None, batch_size=32):
     """Unit embeddings, float32 (N, dim) on the CPU, of uint8 faces (N, 3, H, W).
 
-    mirror: take the mean of the face and its mirror image, which costs twice the time and steadies the answer.
+    mirror: take the mean of the face and its mirror image, which costs twice the time and steadies the answer of a small
+    network. None: as the encoder has it.
     attn_mask: bool (1, 1, T, T) for all faces, or (N, 1, T, T), for transformers.
     """
+    mirror = getattr(encoder, "mirror", True) if mirror is None else mirror
     if mirror and attn_mask is not None:
         raise ValueError("A mask fits the face as it stands, not its mirror image: call embed with mirror=False.")
     encoder.eval()

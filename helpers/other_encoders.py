@@ -22,7 +22,7 @@ class OtherEncoder(nn.Module):
     one: uint8 array (112, 112, 3), RGB -> its features (dim,).  file: the weights, so that galleries can tell encoders apart.
     """
 
-    size = 112
+    size, mirror = 112, False
 
     def __init__(self, name: str, dim: int, one, file: Path):
         super().__init__()
@@ -69,7 +69,7 @@ def dlib() -> OtherEncoder:
 class FaceNet(nn.Module):
     """facenet-pytorch's InceptionResnetV1, trained on VGGFace2; aligned faces are enlarged to its 160 pixels."""
 
-    size, dim = 160, 512
+    size, dim, mirror = 160, 512, False
 
     def __init__(self, weights: Path):
         from facenet_pytorch import InceptionResnetV1

@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from pytorch_metric_learning import distances, losses, miners
 
 from helpers.losses import (
@@ -216,3 +217,16 @@ def test_unknown_names_are_refused():
         MarginHead(4, 2, kind="sphereface")
     with pytest.raises(ValueError, match="semihard"):
         TripletLoss(mining="easy")
+
+
+def test_imitation_with_contrast_minds_what_tells_photos_apart():
+    # targets that all lie near one direction: the cosine is nearly content with that direction, the contrast is not
+    torch.manual_seed(0)
+    targets = F.normalize(torch.tensor([4.0] + [0.0] * 15) + torch.randn(24, 16) * 0.5)
+    common = F.normalize(targets.mean(0), dim=0).expand(24, 16).clone()
+    assert Imitation()(common, targets)[0] < 0.25
+    loss, health = Imitation(contrast=16)(common, targets)
+    assert loss - Imitation()(common, targets)[0] > 2 and health["nearest"] < 0.1  # log(24) is 3.2
+    expected = (1 - (targets * targets).sum(1).mean()
+                - torch.log_softmax(16 * targets @ targets.T, 1).diagonal().mean())
+    assert Imitation(contrast=16)(targets, targets)[0] == pytest.approx(expected.item(), abs=1e-5)
