@@ -1,4 +1,6 @@
-"""What pulls photos of one person together: softmax heads with margins, triplets with mining, contrast in the batch.
+"""What pulls photos of one person together: softmax heads with margins, imitation, and mixtures.
+
+Triplets and contrast, which compare the photos of a batch, stand in batch_losses.py and can be had from here too.
 
 Every loss takes features (N, D) and people (N,), works in float32 whatever autocast says, and returns a scalar
 and a dict of its own health: numbers that show a collapse before the loss does.
@@ -7,18 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-
-def in_float32(forward):
-    """Run a loss outside autocast: margins live in the last digits of a cosine, which bfloat16 does not have."""
-    def wrapped(self, features, people):
-        with torch.autocast(features.device.type, enabled=False):
-            return forward(self, features.float(), people)
-    return wrapped
-
-
-def spread(embeddings):
-    """One minus the length of the mean unit embedding: 1 when they point everywhere, 0 when all are one."""
-    return 1 - F.normalize(embeddings.detach(), dim=1).mean(0).norm()
+from .batch_losses import (  # noqa: F401
+    ContrastiveLoss,
+    TripletLoss,
+    check_range,
+    in_float32,
+    mine_triplets,
+    pairwise_distances,
+    spread,
+)
 
 
 class CrossEntropy(nn.Module):
@@ -26,7 +25,7 @@ class CrossEntropy(nn.Module):
 
     def __init__(self, dim, people):
         super().__init__()
-        self.linear = nn.Linear(dim, people)
+        self.linear, self.classes = nn.Linear(dim, people), people
 
     @in_float32
     def forward(self, features, people):
@@ -52,7 +51,9 @@ class MarginHead(nn.Module):
         super().__init__()
         if kind not in ("arcface", "cosface", "adaface"):
             raise ValueError(f"There is no margin of kind '{kind}': choose arcface, cosface or adaface.")
-        self.s, self.m, self.kind = s, m, kind
+        check_range(1e-6, s=s)
+        check_range(0, 3.14, m=m)
+        self.s, self.m, self.kind, self.classes = s, m, kind, people
         self.centres = nn.Parameter(torch.empty(people, dim))
         nn.init.xavier_normal_(self.centres)
         if kind == "adaface":  # running mean and deviation of the features' lengths; AdaFace's first values
@@ -103,93 +104,6 @@ def accuracy(logits, people):
     return (logits.detach().argmax(1) == people).float().mean()
 
 
-def pairwise_distances(embeddings, squared=False):
-    """Euclidean distances (N, N) of unit embeddings: |a - b|^2 = 2 - 2 a.b, with a slope that stays finite at 0."""
-    square = (2 - 2 * embeddings @ embeddings.T).clamp(min=0)
-    return square if squared else (square + 1e-12).sqrt()
-
-
-def mine_triplets(distance, people, mining, margin):
-    """Choose triplets: indices of anchors, positives and negatives, each (T,).
-
-    all: every one.  semihard: negatives farther than the positive, but by less than the margin (Schroff et al.
-    2015).  hard: for each anchor its farthest positive and nearest negative (Hermans et al. 2017).
-    """
-    same = people[:, None] == people
-    positive, negative = same & ~torch.eye(len(people), dtype=torch.bool, device=people.device), ~same
-    if mining == "hard":
-        anchors = torch.where(positive.any(1) & negative.any(1))[0]
-        farthest = distance.masked_fill(~positive, -torch.inf).argmax(1)
-        nearest = distance.masked_fill(~negative, torch.inf).argmin(1)
-        return anchors, farthest[anchors], nearest[anchors]
-    triplets = positive[:, :, None] & negative[:, None, :]
-    if mining == "semihard":
-        gap = distance[:, None, :] - distance[:, :, None]
-        triplets &= (gap > 0) & (gap < margin)
-    return torch.where(triplets)
-
-
-class TripletLoss(nn.Module):
-    """A photo of the same person must be nearer than one of another person, by a margin.
-
-    FaceNet, Schroff et al. 2015, https://arxiv.org/abs/1503.03832; In Defense of the Triplet Loss, Hermans et al.
-    2017, https://arxiv.org/abs/1703.07737.
-    mining: all, semihard or hard.  squared: squared distances, as FaceNet has them.  soft: log(1 + exp(.)) in place
-    of the margin. The mean goes over the triplets that still cost something, so easy ones do not dilute it.
-    """
-
-    def __init__(self, margin=0.2, mining="semihard", squared=False, soft=False):
-        super().__init__()
-        if mining not in ("all", "semihard", "hard"):
-            raise ValueError(f"There is no mining '{mining}': choose all, semihard or hard.")
-        self.margin, self.mining, self.squared, self.soft = margin, mining, squared, soft
-
-    @in_float32
-    def forward(self, features, people):
-        distance = pairwise_distances(F.normalize(features), self.squared)
-        anchor, positive, negative = mine_triplets(distance.detach(), people, self.mining, self.margin)
-        near, far = distance[anchor, positive], distance[anchor, negative]
-        cost = F.softplus(near - far) if self.soft else F.relu(near - far + self.margin)
-        active = cost > 0
-        health = {"active": active.float().sum() / max(len(cost), 1), "spread": spread(features),
-                  "positive": near.detach().sum() / max(len(near), 1),
-                  "negative": far.detach().sum() / max(len(far), 1)}
-        return cost.sum() / active.sum().clamp(min=1) + 0 * features.sum(), health  # 0: a slope even with no triplet
-
-    def extra_repr(self):
-        return f"margin={self.margin}, mining={self.mining}, squared={self.squared}, soft={self.soft}"
-
-
-class ContrastiveLoss(nn.Module):
-    """Of all other photos in the batch, those of the same person should be the likeliest: a softmax over the batch.
-
-    Supervised contrastive learning, Khosla et al. 2020, https://arxiv.org/abs/2004.11362 (the loss with the mean outside
-    the logarithm).  s: what the cosines are multiplied by, one over the paper's temperature. It learns no centres, so it
-    suits many people with few photos each; the batch has to be large (hundreds) to hold hard negatives.
-    """
-
-    def __init__(self, s=16.0):
-        super().__init__()
-        self.s = s
-
-    @in_float32
-    def forward(self, features, people):
-        unit = F.normalize(features)
-        itself = torch.eye(len(people), dtype=torch.bool, device=people.device)
-        positive, negative = (people[:, None] == people) & ~itself, people[:, None] != people
-        others = (unit @ unit.T * self.s).masked_fill(itself, -1e9)
-        missed = -others.log_softmax(1).masked_fill(~positive, 0).sum(1)
-        several = positive.any(1)  # a person alone in the batch has nobody to be near to
-        distance = pairwise_distances(unit.detach())
-        health = {"nearest": (people[others.argmax(1)] == people)[several].float().sum() / several.sum().clamp(min=1),
-                  "positive": distance[positive].sum() / positive.sum().clamp(min=1),
-                  "negative": distance[negative].sum() / negative.sum().clamp(min=1), "spread": spread(features)}
-        return (missed / positive.sum(1).clamp(min=1)).sum() / several.sum().clamp(min=1), health
-
-    def extra_repr(self):
-        return f"s={self.s}"
-
-
 class Imitation(nn.Module):
     """Embedding distillation: one minus the cosine between features and a teacher's embeddings of the same photos.
 
@@ -226,6 +140,7 @@ class Mixture(nn.Module):
 
     def __init__(self, *weights_and_losses):
         super().__init__()
+        check_range(0, **{f"weight {k + 1}": w for k, w in enumerate(weights_and_losses[::2])})
         self.weights, self.losses = weights_and_losses[::2], nn.ModuleList(weights_and_losses[1::2])
 
     def forward(self, features, people):
@@ -235,9 +150,21 @@ class Mixture(nn.Module):
             total, health = total + weight * value, health | signals
         return total, health
 
-    def logits(self, features):
-        """Class scores of the part that has a classifier."""
-        return next(loss for loss in self.losses if hasattr(loss, "logits")).logits(features)
+    @property
+    def logits(self):
+        """The class scores of the part that has a classifier; a mixture of others has no logits."""
+        return self._classifier().logits
+
+    @property
+    def classes(self):
+        """How many people that classifier knows."""
+        return self._classifier().classes
+
+    def _classifier(self):
+        for loss in self.losses:
+            if hasattr(loss, "logits"):
+                return loss
+        raise AttributeError("None of these losses has a classifier.")
 
     def __repr__(self):
         return " + ".join(f"{weight} {loss!r}" for weight, loss in zip(self.weights, self.losses))

@@ -1,0 +1,127 @@
+"""Losses inside the batch: the same as a list of all triplets would give, in far less memory; and over processes."""
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from helpers.batch_losses import ContrastiveLoss, TripletLoss, mine_triplets, pairwise_distances
+from helpers.losses import CrossEntropy, MarginHead, Mixture
+
+PEOPLE = {"alike many": torch.arange(6).repeat_interleave(4), "one has most": torch.tensor([0] * 17 + [1, 1, 2, 3, 3, 4, 5]),
+          "two people": torch.arange(24) % 2, "nobody twice": torch.arange(24), "one person": torch.zeros(24, dtype=torch.long)}
+
+
+def over_a_list_of_triplets(loss, features, people):
+    """TripletLoss as its definition says it: every triplet is written down."""
+    distance = pairwise_distances(F.normalize(features), loss.squared)
+    anchor, positive, negative = mine_triplets(distance.detach(), people, loss.mining, loss.margin)
+    near, far = distance[anchor, positive], distance[anchor, negative]
+    cost = F.softplus(near - far) if loss.soft else F.relu(near - far + loss.margin)
+    active = (cost > 0).sum()
+    count = max(len(cost), 1)
+    return cost.sum() / active.clamp(min=1) + 0 * features.sum(), {
+        "active": active / count, "positive": near.detach().sum() / count, "negative": far.detach().sum() / count}
+
+
+@pytest.mark.parametrize("people", PEOPLE.values(), ids=PEOPLE)
+@pytest.mark.parametrize("mining", ["all", "semihard", "hard"])
+@pytest.mark.parametrize("squared, soft", [(False, False), (True, False), (False, True)])
+def test_triplets_cost_what_a_list_of_them_would(people, mining, squared, soft):
+    features = torch.randn(24, 8, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    loss = TripletLoss(0.2, mining, squared, soft)
+    ours, theirs = loss(features, people), over_a_list_of_triplets(loss, features, people)
+    assert torch.allclose(ours[0], theirs[0], rtol=1e-6, atol=1e-7)
+    slopes = [torch.autograd.grad(value, features)[0] for value, _ in (ours, theirs)]
+    assert torch.allclose(*slopes, rtol=1e-5, atol=1e-7)
+    for key, number in theirs[1].items():
+        assert float(ours[1][key]) == pytest.approx(float(number), rel=1e-5)
+
+
+class Largest(TorchDispatchMode):
+    """The number of values in the largest tensor that was made."""
+    values = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        self.values = max([self.values, *(t.numel() for t in tree_leaves(made) if torch.is_tensor(t))])
+        return made
+
+
+@pytest.mark.parametrize("loss", [TripletLoss(mining="all"), TripletLoss(mining="semihard"), TripletLoss(mining="hard"),
+                                  ContrastiveLoss()], ids=repr)
+@pytest.mark.parametrize("people", [2, 16])
+def test_memory_grows_with_the_square_of_the_batch(loss, people):
+    features = torch.randn(64, 8, requires_grad=True)
+    with Largest() as largest:
+        loss(features, torch.arange(64) % people)[0].backward()
+    assert largest.values <= 2 * 64**2  # two numbers for each pair: the indices of positive pairs
+
+
+@pytest.mark.parametrize("make", [
+    lambda x: TripletLoss(margin=x), lambda x: ContrastiveLoss(s=x), lambda x: MarginHead(4, 2, s=x),
+    lambda x: MarginHead(4, 2, m=x), lambda x: Mixture(x, TripletLoss())])
+@pytest.mark.parametrize("number", [math.nan, math.inf, -1.0])
+def test_numbers_of_a_loss_are_finite_and_in_their_range(make, number):
+    with pytest.raises(ValueError, match="must be a number"):
+        make(number)
+
+
+def test_a_mixture_without_a_classifier_has_no_logits():
+    assert not hasattr(Mixture(1.0, TripletLoss(), 1.0, ContrastiveLoss()), "logits")
+    assert not hasattr(Mixture(1.0, TripletLoss(), 1.0, ContrastiveLoss()), "classes")
+    mixed = Mixture(1.0, TripletLoss(), 1.0, Mixture(0.5, CrossEntropy(4, 7)))
+    assert mixed.logits(torch.zeros(2, 4)).shape == (2, 7) and mixed.classes == 7
+
+
+PROCESSES = """
+import sys, torch
+from accelerate import PartialState
+from helpers import training
+from helpers.batch_losses import ContrastiveLoss, TripletLoss
+from helpers.losses import CrossEntropy, Mixture
+from helpers.training import fit
+
+training.best_precision = lambda device: "no"  # bf16 would round each process's half of a gradient for itself
+
+class Tiny(torch.nn.Module):  # no batch normalisation, whose statistics would differ with the share of the batch
+    def __init__(self):
+        super().__init__()
+        self.first, self.linear = torch.nn.Linear(48, 8), torch.nn.Linear(8, 4)
+    def forward(self, x):
+        return self.linear(self.first(x.float().flatten(1) / 255).relu())
+
+losses = {"triplet": TripletLoss(), "hard": TripletLoss(mining="hard"), "contrastive": ContrastiveLoss(),
+          "mixture": Mixture(1.0, TripletLoss(mining="all"), 0.5, CrossEntropy(4, 4))}
+draw = torch.Generator().manual_seed(0)
+images, people = torch.randint(0, 256, (33, 3, 4, 4), dtype=torch.uint8, generator=draw), torch.arange(33) % 4
+for name, loss in losses.items():
+    torch.manual_seed(0)
+    if name == "mixture":
+        torch.nn.init.zeros_(loss.losses[1].linear.weight), torch.nn.init.zeros_(loss.losses[1].linear.bias)
+    fit(Tiny(), loss, images, people, f"{sys.argv[1]}/{name}", epochs=4, batch_size=11, lr=1e-2, progress=False)
+PartialState().destroy_process_group()
+"""
+
+
+def test_two_processes_learn_from_the_whole_batch_as_one_does(tmp_path):
+    (tmp_path / "train.py").write_text(PROCESSES)
+    here = {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    for count in (1, 2):
+        subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count),
+                        "train.py", str(tmp_path / f"with{count}")], cwd=tmp_path, env=os.environ | here, check=True,
+                       timeout=300)
+    for name in ("triplet", "hard", "contrastive", "mixture"):
+        curves = []
+        for count in (1, 2):
+            (path,) = (tmp_path / f"with{count}").glob(f"{name}-*/curves.csv")
+            rows = [line.split(",") for line in path.read_text().splitlines()]
+            curves.append([float(row[rows[0].index("loss")]) for row in rows[1:]])
+        assert curves[0] == pytest.approx(curves[1], rel=1e-3), name  # 11 photos: one process has six, the other five
+        assert abs(curves[0][0] - curves[0][-1]) > 1e-3 * abs(curves[0][0]), "the curve moves"
