@@ -48,7 +48,9 @@ def transform(points, matrices):
 
 def invert(matrices):
     """The matrices (N, 2, 3) that undo the given ones."""
-    turn = torch.linalg.inv(matrices[..., :2])
+    (a, b), (c, d) = matrices[..., :2].movedim((-2, -1), (0, 1))
+    # in closed form: batched inverses of torch are silently wrong on some Apple GPUs
+    turn = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2) / (a * d - b * c)[..., None, None]
     return torch.cat([turn, -turn @ matrices[..., 2:]], -1)
 
 

@@ -3,6 +3,8 @@
 They take uint8 or float pictures (N, 3, H, W) of values 0 to 255 with their targets, and give floats of the same
 range. Targets are people (N,), which stay, or points (N, 5, 2), which move with the picture.
 """
+from functools import cache
+
 import kornia.augmentation as K
 import numpy as np
 import torch
@@ -105,14 +107,30 @@ class Photometric:
         return (x * 255).clamp(0, 255), targets
 
     @staticmethod
+    @cache
     def changes(side):
-        """The five, for pictures of this side."""
+        """The five, for pictures of this side; made once, since that takes as long as a batch."""
         kernel, sigma = 2 * round(side / 28) + 1, (0.1 * side / 112, 5 * side / 112)
         return (K.RandomGrayscale(p=1.0), K.ColorJitter(brightness=0.5, hue=0.3, p=1.0),
                 K.RandomGaussianBlur((kernel, kernel), sigma, p=1.0), K.RandomPosterize((2, 2), p=1.0), K.RandomEqualize(p=1.0))
 
     def __repr__(self):
         return f"Photometric(compose={self.compose})"
+
+
+class PhotometricSet:
+    """Each photo and its five changes, all six of them: a batch of B gives 6 B pictures, with their targets six times.
+
+    So the set is multiplied by six, where Photometric draws one of the six for each photo and epoch.
+    """
+
+    def __call__(self, images, targets):
+        x = images.float() / 255
+        changed = torch.cat([x, *(change(x) for change in Photometric.changes(images.shape[-1]))])
+        return (changed * 255).clamp(0, 255), targets.repeat(6, *[1] * (targets.ndim - 1))
+
+    def __repr__(self):
+        return "PhotometricSet()"
 
 
 class MaskAugmentation:
@@ -169,10 +187,10 @@ class MaskAugmentation:
 
 
 class Compose:
-    """One change after another."""
+    """One change after another, of this module or of torchvision."""
 
     def __init__(self, *changes):
-        self.changes = changes
+        self.changes = [as_change(change) for change in changes]
 
     def __call__(self, images, targets):
         for change in self.changes:
@@ -181,3 +199,29 @@ class Compose:
 
     def __repr__(self):
         return f"Compose({', '.join(map(repr, self.changes))})"
+
+
+class EachPicture:
+    """A transform of torchvision, such as RandAugment, as a change: each picture, uint8, with its own luck."""
+
+    def __init__(self, transform):
+        self.transform = transform
+
+    def __call__(self, images, targets):
+        if targets is not None and targets.ndim == 3:
+            raise ValueError("A transform of torchvision moves the picture and not its points: take Jitter and Degrade.")
+        images = images if images.dtype == torch.uint8 else images.round().clamp(0, 255).byte()
+        changed = torch.stack([self.transform(image) for image in images])
+        if changed.dtype != torch.uint8:
+            raise ValueError(f"{self.transform} gives {changed.dtype}, but pictures stay uint8 here: leave out ToTensor, ToDtype "
+                             "and Normalize, since the encoder scales and normalises by itself.")
+        return changed, targets
+
+    def __repr__(self):
+        return f"EachPicture({self.transform})"
+
+
+def as_change(transform):
+    """A change as it is, None too; transforms of torchvision and other modules that take pictures alone, wrapped."""
+    of_torchvision = type(transform).__module__.startswith("torchvision.") or isinstance(transform, torch.nn.Module)
+    return EachPicture(transform) if of_torchvision else transform

@@ -4,7 +4,13 @@ What is drawn depends on epoch and seed alone, so a run that is resumed sees the
 """
 from math import ceil
 
+import numpy as np
 import torch
+
+
+def generator(*numbers: int) -> torch.Generator:
+    """A source of random numbers told by all these numbers together."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1))
 
 
 class shuffled:
@@ -14,7 +20,7 @@ class shuffled:
         self.photos, self.batch_size = photos, batch_size
 
     def __call__(self, epoch, seed):
-        order = torch.randperm(self.photos, generator=torch.Generator().manual_seed(seed * 7919 + epoch))
+        order = torch.randperm(self.photos, generator=generator(seed, epoch))
         return [part for part in order.split(self.batch_size) if len(part) > 1]
 
     def __repr__(self):
@@ -28,14 +34,17 @@ class people_by_photos:
     """
 
     def __init__(self, people, P=8, K=4):
+        if P < 2 or K < 2:
+            raise ValueError(f"Batches need two people or more with two photos each; P={P} and K={K} are too few.")
         self.people, self.P, self.K = torch.as_tensor(people), P, K
+        order = self.people.argsort(stable=True)
+        own = order.split(self.people.unique(return_counts=True)[1].tolist())
+        self.own = [photos for photos in own if len(photos) > 1]
+        if not self.own:
+            raise ValueError("Batches of people with several photos each need people with two photos or more; there are none.")
 
     def __call__(self, epoch, seed):
-        draw = torch.Generator().manual_seed(seed * 7919 + epoch)
-        own = [torch.where(self.people == person)[0] for person in self.people.unique()]
-        own = [photos for photos in own if len(photos) > 1]
-        if not own:
-            raise ValueError("Batches of people with several photos each need people with two photos or more; there are none.")
+        draw, own = generator(seed, epoch), self.own
         of_all = sum(min(self.K, len(photos)) for photos in own) * min(self.P, len(own)) / len(own)
         batches = []
         for _ in range(ceil(len(self.people) / of_all)):  # so that an epoch sees about as many photos as there are

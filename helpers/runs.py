@@ -43,7 +43,7 @@ class Run:
             write_text(self.folder / name, text)
         write_text(self.folder / "settings.json", json.dumps(self.settings, indent=1))
 
-    def resume(self, both, optimiser, scheduler):
+    def resume(self, both, optimiser, scheduler, scaler=None):
         """Load the last checkpoint, if there is one; return the epoch to start with."""
         path = self.folder / "checkpoint.pt"
         if not path.exists():
@@ -52,13 +52,15 @@ class Run:
         both.load_state_dict(state["both"])
         optimiser.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
+        if scaler is not None and state.get("scaler") is not None:
+            scaler.load_state_dict(state["scaler"])
         self.history, self.seconds = state["history"], state["seconds"]
         return len(self.history)
 
-    def checkpoint(self, both, optimiser, scheduler, best=None):
+    def checkpoint(self, both, optimiser, scheduler, scaler=None, best=None):
         """Write everything a resumed run needs, in one atomic step; and the model, if its number `best` was never higher."""
         state = {"both": both.state_dict(), "optimizer": optimiser.state_dict(), "scheduler": scheduler.state_dict(),
-                 "history": self.history, "seconds": self.seconds}
+                 "scaler": scaler and scaler.state_dict(), "history": self.history, "seconds": self.seconds}
         if best is not None and self.history[-1][best] == max(row[best] for row in self.history):
             weights = {k: v.contiguous() for k, v in both["model"].state_dict().items()}
             write_atomically(self.folder / "best.safetensors", lambda path: save_file(weights, path))

@@ -1,20 +1,26 @@
 """A run that was stopped ends with the very same weights, and an edited setting starts a run of its own."""
+import math
 import os
+import random
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from helpers.augment import Jitter
+from helpers import runs
 from helpers.batches import people_by_photos, shuffled
 from helpers.encoders import Encoder, LayerFreezer
 from helpers.losses import MarginHead, TripletLoss
 from helpers.runs import Run, saved_runs
-from helpers.training import fit
+from helpers.training import fingerprint, fit, parameter_groups
 
 
 class StopAt(Jitter):
@@ -222,6 +228,8 @@ class Tiny(torch.nn.Module):  # no batch normalisation, whose statistics would d
 class Rest:
     def __call__(self, model, epoch):
         model.first.requires_grad_(epoch % 2 == 0)
+    def __repr__(self):
+        return "Rest()"
 
 class Loss(torch.nn.Module):
     def forward(self, logits, people):
@@ -248,3 +256,238 @@ def test_two_processes_give_the_curve_of_one(tmp_path, freezer):
         [folder] = tmp_path.glob(f"run{count}-*")
         curves.append([(row["loss"], row["accuracy"]) for row in Run(folder).history])
     assert len(curves[0]) == 5 and torch.allclose(torch.tensor(curves[0]), torch.tensor(curves[1]), atol=1e-4)
+
+
+CALLS = SimpleNamespace(left=math.inf)  # an object of a library: no constant that the fingerprint would tell
+
+
+class Diverges(MarginHead):
+    """A loss that is not a number after some calls."""
+
+    def forward(self, features, people):
+        CALLS.left -= 1
+        value, health = super().forward(features, people)
+        return value * (math.nan if CALLS.left < 0 else 1), health
+
+
+@pytest.mark.parametrize("call, kept", [(0, "No epoch was finished"), (4, "after epoch 1"), (5, "after epoch 1")])
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(tmp_path, random_faces, call, kept, monkeypatch):
+    loss = Diverges(16, 4)
+    monkeypatch.setattr(CALLS, "left", call)
+    with pytest.raises(ValueError, match=f"not a finite number.*{kept}.*smaller lr"):
+        train(tmp_path, *random_faces, loss=loss)
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    assert not Run(folder).finished and (folder / "checkpoint.pt").exists() == (call > 3)
+    if call > 3:
+        weights = torch.load(folder / "checkpoint.pt", weights_only=True)["both"]
+        assert all(tensor.isfinite().all() for tensor in weights.values())
+    CALLS.left = math.inf  # what was wrong is mended: it goes on
+    assert len(train(tmp_path, *random_faces, loss=loss)[1].history) == 4 and len(list(tmp_path.glob("run-*"))) == 1
+
+
+def test_a_rate_that_blows_the_weights_up_leaves_no_finished_model(tmp_path, random_faces):
+    with pytest.raises(ValueError, match="not a finite number"):
+        train(tmp_path, *random_faces, optimizer="sgd", lr=1e38, clip=1e38)
+    assert not list(tmp_path.glob("*/model.safetensors"))
+
+
+@pytest.mark.parametrize("options, says", [
+    ({"lr": math.nan}, "lr must be a number above 0"), ({"lr": 0.0}, "lr must"), ({"weight_decay": -1.0}, "weight_decay must"),
+    ({"clip": math.inf}, "clip must"), ({"hours": math.nan}, "hours must"), ({"seed": -1}, "seed must be a whole number"),
+    ({"epochs": 1.5}, "epochs must"), ({"T_0": 0, "schedule": "restarts"}, "T_0 must"), ({"eta_min": -1.0}, "eta_min must"),
+    ({"augment": Jitter(degrees=math.nan)}, "not finite")])
+def test_settings_that_are_not_finite_or_out_of_range_are_refused(tmp_path, random_faces, options, says):
+    with pytest.raises(ValueError, match=says):
+        train(tmp_path, *random_faces, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_that_a_loss_does_not_know_are_refused(tmp_path, random_faces):
+    faces, people = random_faces
+    for labels in (people + 1, people - 1, people * 10):
+        with pytest.raises(ValueError, match=r"labels must be 0 to 3.*number them anew"):
+            train(tmp_path, faces, labels)
+    with pytest.raises(ValueError, match="24 photos and 23 targets"):
+        train(tmp_path, faces, people[1:])
+    with pytest.raises(ValueError, match="not finite"):
+        train(tmp_path, faces, torch.full((24, 16), math.nan), loss=TripletLoss())
+    _, run = train(tmp_path, faces, people.numpy().astype("int16"), epochs=1)
+    assert run.finished
+
+
+def test_every_photo_counts_in_the_fingerprint():
+    e, x, y = torch.nn.Linear(2, 2), torch.zeros(1200, 3, 4, 4, dtype=torch.uint8), torch.arange(1200)
+    prints = [fingerprint({}, e, e, x, y)]
+    for row in (0, 1, 511, 512, 1199):
+        z = x.clone()
+        z[row, 2, 3, 3] = 1
+        prints.append(fingerprint({}, e, e, z, y))
+    prints.append(fingerprint({}, e, e, x, y.flip(0)))
+    assert len(set(prints)) == 7 and fingerprint({}, e, e, x.clone(), y.clone()) == prints[0]
+
+
+LOSS = """
+import torch
+from .part import scale
+
+class Mine(torch.nn.Module):
+    \"\"\"A loss of one's own.\"\"\"
+    def forward(self, features, people):
+        return scale(features).square().mean(), {}
+"""
+
+
+def test_edited_code_starts_a_run_of_its_own_and_says_which_file_was_edited(tmp_path, random_faces, monkeypatch, capsys):
+    package = tmp_path / "mine"
+    package.mkdir()
+    files = {"__init__.py": "", "loss.py": LOSS, "part.py": "def scale(x):\n    return 2 * x\n"}
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def run_with(**edited):
+        for name, text in (files | {f"{key}.py": value for key, value in edited.items()}).items():
+            (package / name).write_text(text)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
+            del sys.modules[name]
+        from mine.loss import Mine
+        folder = train(tmp_path / "runs", *random_faces, loss=Mine(), epochs=1)[1].folder
+        return folder, capsys.readouterr().out
+
+    first, told = run_with()
+    assert not told
+    for comment in (LOSS + "# a comment", LOSS.replace("A loss of", "The loss of"), LOSS.replace("import torch\n", "import torch\n\n")):
+        assert run_with(loss=comment) == (first, "")
+    other, told = run_with(loss=LOSS.replace("square()", "abs()"))
+    assert other != first and told == f"loss.py was edited since {first.name} was trained: this is a run of its own.\n"
+    third, told = run_with(part="def scale(x):\n    return 3 * x\n")
+    assert third not in (first, other) and "part.py was edited since" in told
+    _, told = run_with()
+    assert not told, "the first code again is the first run"
+
+
+CELL = """
+import torch
+STRENGTH = 1
+def shift(images):
+    return images.float() + STRENGTH
+class Shift:
+    def __call__(self, images, targets):
+        return shift(images), targets
+    def __repr__(self):
+        return "Shift()"
+"""
+
+
+def test_edited_cells_of_a_notebook_start_a_run_of_their_own(random_faces):
+    def print_of(code, take=lambda cell: cell["Shift"]()):
+        cell = {"__name__": "__main__"}
+        exec(code, cell)
+        layer = torch.nn.Linear(2, 2)
+        torch.nn.init.zeros_(layer.weight), torch.nn.init.zeros_(layer.bias)
+        return fingerprint({}, layer, layer, *random_faces, take(cell))
+
+    same = print_of(CELL)
+    assert print_of(CELL + "# comment") == same
+    edits = [CELL.replace("STRENGTH = 1", "STRENGTH = 2"), CELL.replace("images.float() + ", "images.float() - "),
+             CELL.replace("shift(images), targets", "shift(shift(images)), targets")]
+    assert len({same, *map(print_of, edits)}) == 4
+    functions = [print_of(f"change = lambda images, targets: (images + {n}, targets)", lambda cell: cell["change"]) for n in (1, 1, 2)]
+    assert functions[0] == functions[1] != functions[2]
+
+
+class Nameless:
+    """A part whose repr is another in every run."""
+
+    def __call__(self, *arguments):
+        return arguments
+
+
+def test_parts_without_a_stable_name_are_refused(tmp_path, random_faces):
+    for part in ("augment", "batches", "freezer"):
+        with pytest.raises(ValueError, match=f"The {part} .*Nameless.* give its class a __repr__"):
+            train(tmp_path, *random_faces, **{part: Nameless()})
+
+
+def test_numbers_that_a_repr_leaves_out_count(tmp_path, random_faces):
+    class Quiet(TripletLoss):
+        def __repr__(self):
+            return "Quiet()"
+
+    folders = {train(tmp_path, *random_faces, loss=Quiet(margin), epochs=1)[1].folder for margin in (0.1, 0.2)}
+    assert len(folders) == 2
+
+
+def test_interrupted_the_same_objects_go_on_and_nothing_is_left_open(tmp_path, random_faces):
+    whole, _ = train(tmp_path / "whole", *random_faces, augment=StopAt(), freezer=LayerFreezer([4, 4, 0]))
+    torch.manual_seed(0)
+    encoder, loss = Encoder("resnet10_small", 16, 32), MarginHead(16, 4)
+    threads = threading.active_count()
+    for call in (7, 4, None):  # in the third epoch, in the fourth, not at all
+        recipe = dict(epochs=4, batch_size=8, lr=1e-2, augment=StopAt(call), freezer=LayerFreezer([4, 4, 0]))
+        if call is None:
+            run = fit(encoder, loss, *random_faces, tmp_path / "run", **recipe)
+            break
+        with pytest.raises(KeyboardInterrupt):
+            fit(encoder, loss, *random_faces, tmp_path / "run", **recipe)
+        assert threading.active_count() <= threads and all(p.requires_grad for p in encoder.parameters())
+    assert len(list(tmp_path.glob("run-*"))) == 1 and len(run.history) == 4
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), encoder.state_dict().values()))
+
+
+def test_random_numbers_differ_between_seeds_epochs_steps_and_processes():
+    from helpers.training import seed_all
+    drawn = set()
+    cases = [(seed, epoch, step, rank) for seed in (0, 1) for epoch in (0, 1, 7919) for step in (0, 1, 2, 10_007)
+             for rank in (0, 1, 2)]
+    for numbers in cases:
+        seed_all(*numbers)
+        drawn.add((float(torch.rand(())), float(np.random.random()), random.random()))
+    assert len({a for a, _, _ in drawn}) == len({b for _, b, _ in drawn}) == len({c for _, _, c in drawn}) == len(cases)
+    orders = {tuple(shuffled(50, 50)(epoch, seed)[0].tolist()) for seed, epoch in ((0, 0), (1, 0), (0, 1), (0, 7919), (1, 7919))}
+    assert len(orders) == 5
+
+
+def test_a_gradient_scaler_goes_on_where_it_was(tmp_path):
+    both = torch.nn.ModuleDict({"model": torch.nn.Linear(2, 2), "loss": torch.nn.Linear(2, 2)})
+    optimiser = torch.optim.SGD(both.parameters(), lr=0.1)
+    schedule, scaler = torch.optim.lr_scheduler.ConstantLR(optimiser), torch.amp.GradScaler("cpu", init_scale=4.0)
+    scaler.scale(both["model"](torch.ones(1, 2)).sum())
+    run = runs.Run(tmp_path)
+    run.history = [{"epoch": 1}]
+    run.checkpoint(both, optimiser, schedule, scaler)
+    other = torch.amp.GradScaler("cpu")
+    assert runs.Run(tmp_path).resume(both, optimiser, schedule, other) == 1 and other.get_scale() == 4.0
+    assert runs.Run(tmp_path).resume(both, optimiser, schedule, None) == 1
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine", "warmup"])
+def test_a_limit_in_hours_ends_annealed(tmp_path, random_faces, schedule):
+    _, cut = train(tmp_path, *random_faces, epochs=30, hours=1e-6, schedule=schedule)
+    _, whole = train(tmp_path, *random_faces, epochs=1, schedule=schedule)
+    assert len(cut.history) == 1 and cut.history[-1]["lr"] <= max(whole.history[-1]["lr"], 1.01e-3)
+
+
+def test_restarts_come_every_t_0_epochs_and_go_down_to_eta_min(tmp_path, random_faces):
+    _, run = train(tmp_path, *random_faces, epochs=5, schedule="restarts", T_0=2, eta_min=1e-4)
+    rates = [row["lr"] for row in run.history]  # at the end of each epoch
+    assert rates[1] == rates[3] == pytest.approx(1e-2) and rates[0] == rates[2] == pytest.approx((1e-2 + 1e-4) / 2)
+    _, other = train(tmp_path, *random_faces, epochs=5, schedule="restarts", T_0=2, eta_min=1e-3)
+    assert other.folder != run.folder and rates[0] != other.history[0]["lr"]
+
+
+def test_class_token_and_positions_are_not_decayed():
+    vit = Encoder("vit_tiny_patch16_224", 16, 112, img_size=112, patch_size=28, depth=1, embed_dim=32, num_heads=2)
+    names = {id(p): name for name, p in vit.named_parameters()}
+    decayed, spared = ([names[id(p)] for p in group["params"]] for group in parameter_groups(vit, 0.05))
+    assert {"net.cls_token", "net.pos_embed"} <= set(spared) and "net.blocks.0.attn.qkv.weight" in decayed
+    assert all(vit.get_parameter(name).ndim > 1 for name in decayed) and len(decayed) + len(spared) == len(names)
+    both = torch.nn.ModuleDict({"model": vit, "loss": MarginHead(16, 4)})
+    assert id(vit.net.pos_embed) in {id(p) for p in parameter_groups(both, 0.05)[1]["params"]}
+
+
+def test_people_by_photos_draws_others_in_every_epoch():
+    batches = people_by_photos(torch.arange(40) // 4, 4, 2)
+    drawn = {tuple(torch.cat(batches(*which)).tolist()) for which in ((0, 0), (1, 0), (0, 1))}
+    assert len(drawn) == 3
+    for numbers in ((1, 4), (4, 1), (0, 0)):
+        with pytest.raises(ValueError, match="two people or more"):
+            people_by_photos(torch.arange(40) // 4, *numbers)
