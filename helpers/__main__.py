@@ -29,7 +29,7 @@ from .photos import PhotoError, guard, plain_cause
 from .pipeline import NO_PICTURE, FacePipeline, doubts, enrol_folder, faces_of, longest_side, no_face, person_in, read_smaller
 from .progress import progress_bar
 from .settings import load_settings
-from .verification import clusters, measure, verdicts
+from .verification import UNDECIDED, clusters, measure, verdicts
 
 FPRS = (1e-3, 1e-2, 1e-1)
 
@@ -45,10 +45,16 @@ def predict(options, pipeline, verifier):
             say(options, f"{path}: {doubt}")
     threshold, pairs = verifier.threshold(options.fpr), verdicts(faces, options.photos, verifier, options.fpr)
     for pair in pairs:
-        say(options, "{photo} and {and}: similarity {similarity:.2f}, {verdict}; probability {probability:.2f}".format(**pair))
-    say(options, f"the threshold for an FPR of {options.fpr:g} is {threshold:.2f}")
+        say(options, "{photo} and {and}: {verdict}; similarity {similarity:.2f}, probability that it is one person "
+                     "{probability:.2f}".format(**pair))
+    ends = verifier.fpr_interval(options.fpr)
+    interval = f" (95 % interval over people: {ends[0]:.2g} to {ends[1]:.2g})" if ends else ""
+    say(options, f"The threshold is {threshold:.2f}: a share of {options.fpr:g}{interval} of pairs of different people is "
+                 "more alike. A larger --fpr accepts more pairs, and more wrong ones.")
+    if any(pair["verdict"] == UNDECIDED for pair in pairs):
+        say(options, "Undecided: the similarity and the threshold that was asked for point different ways.")
     result = [{"photos": [pair["photo"], pair["and"]], "similarity": round(pair["similarity"], 4),
-               "same": pair["similarity"] > threshold, "probability": round(pair["probability"], 4)} for pair in pairs]
+               "same": pair["similarity"] > threshold, "verdict": pair["verdict"], "probability": round(pair["probability"], 4)} for pair in pairs]
     return {"pairs": result, "threshold": round(threshold, 4)}, int(not all(pair["same"] for pair in result))
 
 
@@ -103,18 +109,23 @@ def identify(options, pipeline, verifier):
     if (least := verifier.fprs[0] * len(known)) > options.fpr:
         say(options, f"{len(known)} photos are many for this recogniser: up to {min(1, least):.2g} of all strangers' faces may "
                      "get a name.")
+    say(options, f"A face gets a name if it is more similar than {threshold:.2f} to an enrolled photo; --fpr "
+                 f"{min(0.5, options.fpr * 10):g} names more faces, and more of them wrongly (now {options.fpr:g}).")
     for number, (path, photo, faces, sentence) in enumerate(faces_of(pipeline, read_smaller, options.photos, most=8), 1):
         if not faces:
             skipped += [sentence] if sentence else []
             say(options, sentence or no_face(path))  # the others still get their answers
             continue
-        names, similarity = known.identify(np.stack([face.embedding for face in faces]), threshold)
+        embeddings = np.stack([face.embedding for face in faces])
+        names, similarity = known.identify(embeddings, threshold)
+        nearest = known.people_of(known.search(embeddings, 1)[1])[:, 0]
         labels = [f"{whom(name)} {value:.2f}" for name, value in zip(names, similarity)]
-        for face, name, value, label in zip(faces, names, similarity, labels):
+        for face, name, candidate, value, label in zip(faces, names, nearest, similarity, labels):
             box = face.box * max(1, longest_side(path) / max(photo.shape))  # it was made smaller to be looked at
             results.append({"photo": path, "box": [round(float(side)) for side in box], "name": name,
-                            "similarity": round(float(value), 4), "hints": face.hints()})
-            say(options, f"{path}: {label} {'; '.join(face.hints())}")
+                            "nearest": str(candidate), "similarity": round(float(value), 4), "hints": face.hints()})
+            likest = [f"most like {whom(candidate)}"] if name is None else []
+            say(options, "; ".join([f"{path}: {label}", *likest, *face.hints()]))
         picture = options.out / "identify" / f"{short_name(f'{number}_{Path(path).stem}')}.png"
         with guard(path, lambda sentence: say(options, sentence)):
             save_figure(plots.boxes_on(photo, faces, labels, [name is not None for name in names]), picture)

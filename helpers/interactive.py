@@ -100,7 +100,7 @@ def compare_app(pipeline, verifier, faces=(), names=()):
         found, labels = shown["faces"], shown["names"]
         fpr = slider.value
         threshold, rows = verifier.threshold(fpr), verdicts(found, labels, verifier, fpr)
-        passed = sum(row["verdict"] == "the same person" for row in rows)
+        passed = sum(row["similarity"] > threshold for row in rows)
         summary.value = f"<b>{passed} of {len(rows)} pairs pass</b> at a threshold of {threshold:.2f}"
         notes = "".join(f"<div>{html.escape(note)}</div>" for note in shown["notes"])
         table.value = plots.table(sorted(rows, key=lambda row: -row["similarity"])[:20]).data + notes

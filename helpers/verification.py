@@ -120,13 +120,26 @@ def most_alike(similarity: np.ndarray, people: np.ndarray) -> np.ndarray:
     return np.maximum.reduceat(similarity.max(0)[order], starts)
 
 
+SAME, DIFFERENT, UNDECIDED = "the same person", "different people", "undecided"
+
+
+def verdict(similarity: float, verifier: Verifier, fpr: float) -> str:
+    """What to say of a pair: the same person, different people, or undecided.
+
+    The threshold keeps to an FPR, the probability supposes that both answers are equally likely beforehand. Where only one
+    of the two speaks for one person, the pair is undecided, and a verdict never contradicts its probability.
+    """
+    passed, likely = similarity > verifier.threshold(fpr), verifier.probability(similarity) >= 0.5
+    return UNDECIDED if passed != likely else SAME if passed else DIFFERENT
+
+
 def verdicts(faces, names, verifier, fpr):
-    """Every pair of faces as a row for plots.table: similarity, verdict at this FPR, probability."""
-    threshold, rows = verifier.threshold(fpr), []
+    """Every pair of faces as a row for plots.table: similarity, verdict at this FPR, probability that it is one person."""
+    rows = []
     for i, j in zip(*np.triu_indices(len(faces), 1)):
         similarity = float(faces[i].embedding @ faces[j].embedding)
         rows.append({"photo": names[i], "and": names[j], "similarity": similarity,
-                     "verdict": "the same person" if similarity > threshold else "different people",
+                     "verdict": verdict(similarity, verifier, fpr),
                      "probability": float(verifier.probability(similarity))})
     return rows
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from helpers import metrics
-from helpers.verification import FPRS, Verifier, clusters, measure
+from helpers.verification import FPRS, Verifier, clusters, measure, verdict
 
 
 def crowd(people, seed, photos=6, dim=24):
@@ -142,3 +142,14 @@ def test_between_two_measured_fprs_the_threshold_goes_with_the_logarithm():
     verifier = Verifier([1e-4, 1e-2], [0.8, 0.4], 10.0, -4.0, 50, 10**6, [5e-5, 5e-3], [2e-4, 2e-2])
     assert verifier.threshold(1e-3) == pytest.approx(0.6)
     assert verifier.fpr_interval(1e-3) == pytest.approx((5e-4, 2e-3))
+
+
+@pytest.mark.parametrize("similarity, fpr, expected", [
+    (0.9, 0.01, "the same person"), (0.0, 0.01, "different people"),
+    (0.45, 0.01, "undecided"),  # likely one person, but not alike enough for so strict an FPR
+    (0.35, 0.3, "undecided")])  # alike enough for so loose an FPR, but likely two people
+def test_a_verdict_never_contradicts_its_probability(similarity, fpr, expected):
+    verifier = Verifier(fprs=[0.001, 0.01, 0.3], thresholds=[0.6, 0.5, 0.3], slope=20, intercept=-8, people=10, pairs=100)
+    assert verdict(similarity, verifier, fpr) == expected
+    likely = verifier.probability(similarity) >= 0.5
+    assert not (expected == "the same person" and not likely) and not (expected == "different people" and likely)
