@@ -143,3 +143,15 @@ def test_the_best_threshold_is_the_best_of_all():
         similarity = np.round(draw.normal(size=40) + same, 1)  # with ties
         tried = [lfw.share_right(similarity, same, value) for value in [-9, *similarity]]
         assert lfw.share_right(similarity, same, lfw.best_threshold(similarity, same)) == pytest.approx(max(tried))
+
+
+def test_a_photo_without_a_face_counts_as_a_miss():
+    people = np.array([0, 0, 0, 1, 1, 1])
+    found = np.array([0, 1, 3, 4, 5])  # photo 2 shows no face
+    embeddings = np.eye(2, dtype=np.float32)[people[found]]
+    everyone = pipeline.with_misses(embeddings, found, 6)
+    assert np.allclose(np.linalg.norm(everyone, axis=1), 1) and np.allclose(everyone[found][:, :2], embeddings)
+    similarity = everyone @ everyone.T
+    assert similarity[2].tolist() == [0, 0, 1, 0, 0, 0]
+    right = (people[:, None] == people) & ~np.eye(6, dtype=bool)
+    assert (similarity > 0.5)[right].mean() == pytest.approx(4 / 6)  # two of person 0's three pairs are missed
