@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from helpers import course, metrics
-from helpers.encoders import Encoder, embed
+from helpers.encoders import embed
+from helpers.other_encoders import OTHERS
 from helpers.recognition import strangers, strangers_figures
 from helpers.settings import load_settings
 
@@ -41,11 +42,12 @@ def asked_for(name, doc, arguments, default):
     parser.add_argument("--roles", default="", help="a CSV file,person,role: only its query and distractor photos are taken")
     parser.add_argument("--encoder", default=default, help="default: %(default)s")
     options = parser.parse_args(arguments)
-    if not Path(options.encoder).exists():
+    borrowed = str(options.encoder) in OTHERS or ".onnx" in Path(options.encoder).name
+    if not borrowed and not Path(options.encoder).exists():
         parser.error(f"there is no encoder {options.encoder}: train one with python -m helpers.train, and name its "
-                     "encoder.safetensors")
+                     f"encoder.safetensors; or choose {', '.join(OTHERS)}, or an ONNX file")
     settings = replace(load_settings({}), dataset=options.people, roles=options.roles)
-    encoder, data = course.load_model(Encoder, options.encoder, settings.torch_device), strangers(settings)
+    encoder, data = course.load_encoder(options.encoder, settings.torch_device), strangers(settings)
     if len(np.unique(data.query_people)) < 2:
         parser.error("two people to ask for, or more, are needed")
     return encoder, data

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import gallery, lfw, losses, masking, memory, pipeline, recognition, training_speed
+from benchmarks import gallery, gallery_far, lfw, losses, masking, memory, pipeline, recognition, training_speed
 from benchmarks.__main__ import benchmark
 from helpers.course import save_model
 from helpers.encoders import Encoder
@@ -155,3 +155,13 @@ def test_a_photo_without_a_face_counts_as_a_miss():
     assert similarity[2].tolist() == [0, 0, 1, 0, 0, 0]
     right = (people[:, None] == people) & ~np.eye(6, dtype=bool)
     assert (similarity > 0.5)[right].mean() == pytest.approx(4 / 6)  # two of person 0's three pairs are missed
+
+
+def test_rules_of_galleries_score_the_best_photo_or_the_best_two():
+    gallery = np.array([[[1, 0], [0.8, 0.6], [0, 1]]], np.float32)  # one person, three photos
+    probe = np.array([[1, 0]], np.float32)
+    assert gallery_far.scores(probe, gallery, "photo") == pytest.approx(1)
+    assert gallery_far.scores(probe, gallery, "best two") == pytest.approx(0.9)
+    verifier = Verifier([0.0001, 0.01], [0.9, 0.5], 1, 0, 10, 100)
+    assert gallery_far.threshold_of("photo", verifier, 10, 10) == pytest.approx(verifier.threshold(0.0001))
+    assert gallery_far.threshold_of("person", verifier, 10, 10) == pytest.approx(verifier.threshold(0.001))
