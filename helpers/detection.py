@@ -78,10 +78,15 @@ def detect_largest(photos, device="cpu", large=LARGE):
     again = [i for i, faces in enumerate(found) if not len(faces)]
     for i, faces in zip(again, detect([photos[i] for i in again], device)):
         found[i] = faces
-    # of faces below 2 * large pixels, others half as wide may not have been looked for yet
-    small = [i for i, faces in enumerate(found) if i not in again and len(faces) and _width(faces, photos[i]) < 2 * large]
-    for i, faces in zip(small, detect([photos[i] for i in small], device, min_face=large // 2)):
-        found[i].others = _others(faces, found[i])
+    # of faces below 2 * large pixels, others half as wide may not have been looked for yet; the time goes with one over
+    # the square of the smallest, so each photo is asked for no smaller ones than count there
+    small = defaultdict(list)
+    for i, faces in enumerate(found):
+        if i not in again and len(faces) and _width(faces, photos[i]) < 2 * large:
+            small[max(large // 2, int(_width(faces, photos[i]) / 20) * 10)].append(i)
+    for least, members in small.items():
+        for i, faces in zip(members, detect([photos[i] for i in members], device, min_face=least)):
+            found[i].others = _others(faces, found[i])
     return [_largest(faces) for faces in found]
 
 
