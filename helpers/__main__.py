@@ -5,6 +5,7 @@
     python -m helpers identify --gallery DIR PHOTO...  whose faces are these? DIR has a folder of photos for each person
     python -m helpers evaluate DIR                     what an encoder is worth on a folder of people it never saw
     python -m helpers map DIR                          an HTML map of a folder of people
+    python -m helpers forget NAME                      delete what was made of a person's photos, everywhere
 
 Exit codes: 0 done (predict: all of one person), 1 not all of one person, 2 something is missing, can't be read or failed.
 Pictures and tables are written to outputs/. For learning; it must not decide about anybody.
@@ -24,6 +25,7 @@ from .encoders import embed
 from .faces import folder_of_people
 from .files import printable, short_name, to_csv, write_atomically, write_text
 from .folders import look_into, short_names
+from .forget import forget
 from .gallery import whom
 from .photos import PhotoError, guard, plain_cause
 from .pipeline import NO_PICTURE, FacePipeline, doubts, enrol_folder, faces_of, longest_side, no_face, person_in, read_smaller
@@ -188,6 +190,14 @@ def draw_map(options, pipeline, _):
     return {"map": str(path), "photos": len(people)}, 0
 
 
+def forget_person(options, settings):
+    """Delete a person from galleries, aligned sets and pictures; photos, and weights trained on them, are told."""
+    sentences = forget(options.name, settings.data_dir, settings.runs_dir, options.out)
+    for sentence in sentences:
+        say(options, sentence)
+    return {"forgotten": options.name, "done": sentences}, 0
+
+
 def say(options, sentence):
     """Print for people; with --json to stderr, so that stdout is one line of JSON."""
     print(printable(sentence), file=sys.stderr if options.json else sys.stdout)
@@ -206,13 +216,13 @@ def main(arguments=None):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="command")
     for name, run in (("predict", predict), ("arrange", arrange), ("identify", identify), ("evaluate", evaluate),
-                      ("map", draw_map)):
+                      ("map", draw_map), ("forget", forget_person)):
         command = commands.add_parser(name, parents=[common], help=run.__doc__)
         command.set_defaults(run=run)
         if name in ("predict", "identify"):
             command.add_argument("photos", nargs="+")
         else:
-            command.add_argument("folder")
+            command.add_argument("name" if name == "forget" else "folder")
         if name == "identify":
             command.add_argument("--gallery", required=True, help="a folder with a folder of photos for each person")
         if name == "evaluate":
@@ -226,9 +236,13 @@ def main(arguments=None):
             stream.reconfigure(errors="backslashreplace")
     try:
         settings = load_settings()
-        encoder = course.load_encoder(options.encoder, settings.torch_device)
-        verifier = course.load_verifier(options.encoder) if options.run in (predict, arrange, identify) else None
-        result, code = options.run(options, FacePipeline(course.hourglass(settings), encoder), verifier)
+        if options.run is forget_person:
+            needs = [settings]
+        else:
+            encoder = course.load_encoder(options.encoder, settings.torch_device)
+            needs = [FacePipeline(course.hourglass(settings), encoder),
+                     course.load_verifier(options.encoder) if options.run in (predict, arrange, identify) else None]
+        result, code = options.run(options, *needs)
     except Exception as error:  # whatever it is, a crash must not read as a verdict, which is code 0 or 1
         if options.debug:
             traceback.print_exc()

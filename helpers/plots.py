@@ -8,16 +8,13 @@ from IPython.display import HTML
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
+from .fonts import drawable, families
+from .fonts import plain as _plain
+
 GREEN, RED, BLUE, GREY = "#2a9d3a", "#d1343b", "#2867b2", "#8a8a8a"
 CHANCE = {"chance": {"color": "#555555", "linestyle": ":", "zorder": 0}}  # how a line of pure luck is drawn
 plt.rcParams.update({"figure.dpi": 100, "axes.spines.top": False, "axes.spines.right": False,
-                     "axes.grid": True, "grid.alpha": 0.25, "image.cmap": "gray"})
-
-
-def _plain(name):
-    """A name as it stands, whoever gave it: no formula between dollars, no line breaks, not longer than fits."""
-    name = " ".join(str(name).split())
-    return (name if len(name) <= 60 else f"{name[:59]}…").replace("$", r"\$")
+                     "axes.grid": True, "grid.alpha": 0.25, "image.cmap": "gray", "font.family": families()})
 
 
 def _picture(axis, image, title=None, frame=None):
@@ -34,7 +31,7 @@ def _picture(axis, image, title=None, frame=None):
 
 def _done(figure, title):
     if title:
-        figure.suptitle(title.replace("$", r"\$"), fontsize=12)
+        figure.suptitle(drawable(title).replace("$", r"\$"), fontsize=12)
     figure.tight_layout()
     plt.close(figure)  # the notebook shows what the cell returns, once
     return figure

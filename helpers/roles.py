@@ -2,12 +2,11 @@
 
 Roles of photos: `train` and `test` (other photos of the same people); `query` and `distractor` (people never trained on).
 """
-import csv
-
 import numpy as np
 
 from .faces import load_faces
 from .files import to_csv
+from .tables import read_table
 
 ROLES = ("train", "test", "query", "distractor")
 PARTS = (("train", "test"), ("query",), ("distractor",))  # roles that a person's photos may share
@@ -32,11 +31,12 @@ def assign_roles(settings):
 
 def listed_roles(faces, path):
     """Roles (N,) from a CSV with the columns file and role, `file` ending in person/photo; "" for photos not listed."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        table = csv.DictReader(file)
-        if not {"file", "role"} <= set(table.fieldnames or []):
-            raise ValueError(f"{path} has no columns file and role: its first line must be file,person,role.")
-        role_of = {"/".join(row["file"].replace("\\", "/").split("/")[-2:]).removesuffix(".jpg"): row["role"] for row in table}
+    rows = read_table(path, ["file", "role"])
+    parts = {faces.key(i).count("/") + 1 for i in range(len(faces))}  # photos in folders below a person's have more
+    role_of = {}
+    for row in rows:
+        names = row["file"].replace("\\", "/").removesuffix(".jpg").split("/")
+        role_of |= {"/".join(names[-count:]): row["role"] for count in parts}
     if strange := set(role_of.values()) - set(ROLES):
         raise ValueError(f"{path} names the role {strange.pop()}: choose {', '.join(ROLES)}.")
     roles = np.array([role_of.get(faces.key(i), "") for i in range(len(faces))])
@@ -45,8 +45,8 @@ def listed_roles(faces, path):
     train, query, distractor = ({faces.names[p] for p in faces.people[np.isin(roles, part)]} for part in PARTS)
     if twice := train & query | train & distractor | query & distractor:
         raise ValueError(f"{path} gives {min(twice)} two parts, of train and test, query, and distractor; choose one.")
-    if lost := len(role_of) - (roles != "").sum():
-        print(f"{lost} of the {len(role_of)} photos that {path} lists are not in {faces.name}.")
+    if lost := len(rows) - (roles != "").sum():
+        print(f"{lost} of the {len(rows)} photos that {path} lists are not in {faces.name}.")
     return roles
 
 

@@ -3,6 +3,7 @@
     FACES_DATASET=lfw FACES_EPOCHS=5 jupyter lab
 """
 import os
+import re
 import zlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -77,6 +78,8 @@ class Settings:
                 raise ValueError(f"FACES_DEVICE is '{self.device}', but torch sees no CUDA GPU here; leave it at auto.")
             if self.device == "mps" and not torch.backends.mps.is_available():
                 raise ValueError("FACES_DEVICE is 'mps', but torch sees no Apple GPU here; leave it at auto.")
+            if self.device.startswith("cuda:") and int(self.device[5:]) >= torch.cuda.device_count():
+                raise ValueError(f"FACES_DEVICE is '{self.device}', but torch sees {torch.cuda.device_count()} CUDA GPUs here.")
             return torch.device(self.device)
         return torch.device("cuda" if torch.cuda.is_available() else
                             "mps" if torch.backends.mps.is_available() else "cpu")
@@ -110,8 +113,8 @@ def load_settings(environment=os.environ):
             raise ValueError(f"FACES_{name.upper()} is {getattr(settings, name)}, which is too small.")
     if settings.test_share >= 1:
         raise ValueError(f"FACES_TEST_SHARE is {settings.test_share}, which leaves no photos to train on; choose 0.2, say.")
-    if settings.device.partition(":")[0] not in ("auto", "cpu", "cuda", "mps"):
-        raise ValueError(f"FACES_DEVICE is '{settings.device}': choose auto, cpu, cuda or mps.")
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", settings.device):
+        raise ValueError(f"FACES_DEVICE is '{settings.device}': choose auto, cpu, cuda or mps, or one of several GPUs, such as cuda:1.")
     if settings.roles and not Path(settings.roles).is_file():
         raise ValueError(f"FACES_ROLES is '{settings.roles}', but there is no such file: give a CSV file,person,role.")
     if settings.hourglass not in ("shipped", "own", "mtcnn") and not Path(settings.hourglass).is_file():

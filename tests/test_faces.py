@@ -183,3 +183,59 @@ def test_a_wrong_csv_of_points_ends_in_a_sentence(tmp_path, text, sentence):
     (tmp_path / "points.csv").write_text(text)
     with pytest.raises(ValueError, match=sentence):
         photos_with_points(tmp_path, tmp_path / "points.csv", "train")
+
+
+def celeba_files(folder, landmarks, identity=None, photos=4):
+    """CelebA's folder with four photos, the given tables, and the official identities."""
+    (folder / "celeba" / "img_align_celeba").mkdir(parents=True, exist_ok=True)
+    for i in range(photos):
+        Image.new("RGB", (9, 9)).save(folder / "celeba" / "img_align_celeba" / f"{i + 1:06d}.jpg")
+    (folder / "celeba" / "identity_CelebA.txt").write_text(identity or "".join(f"{i + 1:06d}.jpg {i // 2}\n" for i in range(4)))
+    (folder / "celeba" / "list_landmarks_align_celeba.csv").write_text(landmarks)
+    return folder
+
+
+def landmark_table(separator=",", quote="", order=1, index=False):
+    columns = ["image_id", *tables.CELEBA_POINTS][::order]
+    rows = [[f"{i + 1:06d}.jpg", *range(10)][::order] for i in range(4)]
+    lines = [[f"{quote}{field}{quote}" for field in row] for row in (columns, *rows)]
+    if index:
+        lines = [[str(i - 1) if i else "", *line] for i, line in enumerate(lines)]
+    return "\n".join(separator.join(line) for line in lines) + "\n"
+
+
+@pytest.mark.parametrize("options", [{}, {"separator": ";"}, {"separator": "\t"}, {"quote": '"'}, {"order": -1}, {"index": True},
+                                     {"separator": ";", "quote": '"', "order": -1, "index": True}])
+def test_celebas_tables_are_read_by_their_header(tmp_path, options):
+    faces = face_sets.celeba(celeba_files(tmp_path, landmark_table(**options)))
+    assert faces.points[3].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]] and faces.people.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("table,sentence", [
+    ("<!DOCTYPE html>\n<title>Quota exceeded</title>\n", "list_landmarks_align_celeba.csv is no table.*DOCTYPE"),
+    ("", "is no table of CelebA's.*nothing"),
+    (landmark_table()[:-9], "line 5 does not hold a photo and its numbers"),
+    ("".join(landmark_table().splitlines(True)[:-1]), "lacks 1 of 4 photos that another table lists, such as 000004.jpg"),
+    (landmark_table().replace("nose_x", "chin_x"), "has no column nose_x"),
+    ("4\n" + "".join(landmark_table().splitlines(True)[:-1]), "holds 3 of the 4 photos that its first line promises"),
+    (landmark_table().replace("000002", "000001").replace(",9\n", ",8\n", 1), "says of 000001.jpg what another line does not"),
+])
+def test_a_damaged_table_is_named_with_what_is_wrong(tmp_path, table, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        face_sets.celeba(celeba_files(tmp_path, table))
+
+
+def test_celeba_half_unpacked_is_told_with_its_numbers(tmp_path, capsys):
+    faces = load_faces("celeba", celeba_files(tmp_path, landmark_table(), photos=3))
+    assert len(faces) == 3 and "holds 3 of the 4 photos that the tables list" in capsys.readouterr().out
+    Image.new("RGB", (9, 9)).save(tmp_path / "celeba" / "img_align_celeba" / "000009.jpg")
+    load_faces("celeba", tmp_path)
+    assert "1 photos that no table lists, such as 000009.jpg" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("separator,encoding", [(";", "utf-8-sig"), ("\t", "utf-16"), (",", "utf-8")])
+def test_a_table_of_points_from_any_spreadsheet(tmp_path, separator, encoding):
+    text = "\n".join([HEADER, f"Ада/1.jpg,train,{','.join('0123456789')}"]).replace(",", separator)
+    (tmp_path / "points.csv").write_text(text, encoding=encoding)
+    faces = photos_with_points(tmp_path, tmp_path / "points.csv")
+    assert faces.names == ["Ада"] and faces.points[0].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]

@@ -9,8 +9,11 @@ import torch
 from PIL import EpsImagePlugin, Image
 from skimage.data import astronaut
 
+from helpers import __main__ as commands
 from helpers import alignment, detection
+from helpers.__main__ import main
 from helpers.aligned_set import build_aligned_set, read_images, read_rows
+from helpers.course import save_model
 from helpers.detection import find_faces, smallest_face
 from helpers.encoders import Encoder
 from helpers.faces import folder_of_people
@@ -20,6 +23,8 @@ from helpers.folders import look_into, short_names
 from helpers.gallery import Gallery, whom
 from helpers.photos import PhotoError, guard, in_pieces, read_photo, together_or_alone
 from helpers.pipeline import FacePipeline, enrol_folder, person_in
+from helpers.settings import load_settings
+from helpers.verification import Verifier
 
 
 def picture(photo):
@@ -317,3 +322,73 @@ def test_a_person_may_be_called_as_anything(tmp_path, people, pipeline):
     names, _ = known.identify(known.embeddings[known.people.index("unknown")][None], 0.5)
     nobody, _ = known.identify(-known.embeddings[:1], 0.99)
     assert names[0] == "unknown" and nobody[0] is None and whom(names[0]) != whom(nobody[0])
+
+
+# ---- commands
+
+@pytest.fixture
+def course_folder(tmp_path, people, monkeypatch, pipeline):
+    """The working directory of a user: people/, and an encoder with thresholds."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FACES_HOURGLASS", "mtcnn")
+    verifier = Verifier([1e-3, 0.1], [0.99999, -1.0], 10.0, -5.0, 50, 100_000)
+    save_model(pipeline.encoder, "mine.safetensors", verifier=verifier.to_text())
+    return tmp_path
+
+
+def run(capsys, *words):
+    code = main([*map(str, words), "--encoder", "mine.safetensors"])
+    out = capsys.readouterr()
+    return code, out.out + out.err
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA driver"), MemoryError(), KeyError("a"), AssertionError(), OSError()])
+def test_a_crash_is_never_a_verdict(course_folder, capsys, monkeypatch, error):
+    photos = ["people/p0/0.bmp", "people/p1/0.bmp"]
+    monkeypatch.setattr(commands, "verdicts", lambda *_: (_ for _ in ()).throw(error))
+    code, said = run(capsys, "predict", *photos)
+    assert code == 2 and said.strip() and "Traceback" not in said
+    assert "Traceback" in run(capsys, "predict", *photos, "--debug")[1]
+
+
+@pytest.mark.parametrize("device", ["cpu:x", "cpu:1", "cuda:x", "gpu", ""])
+def test_a_device_that_is_none_is_refused_by_name(device):
+    with pytest.raises(ValueError, match="FACES_DEVICE is"):
+        load_settings({"FACES_DEVICE": device})
+
+
+def test_evaluate_and_map_tell_what_they_left_out(course_folder, capsys):
+    for name in ("junk.jpg", "wall.png", "far.heic"):
+        (course_folder / "people" / "p0" / name).write_bytes(b"no picture")
+    Image.new("RGB", (90, 90)).save(course_folder / "people" / "p0" / "wall.png")
+    for command in ("map", "evaluate"):
+        code, said = run(capsys, command, "people")
+        assert code == 0 and "2 of 8 photos are left out: p0/junk (" in said and "wall.png (MTCNN sees no face)" in said
+        assert "1 .heic (pip install pillow-heif)" in said
+
+
+def test_names_of_any_bytes_go_through_every_command(course_folder, capsys):
+    odd = ["ж" * 120 + ".bmp", os.fsdecode(b"caf\xe9.bmp"), "a\nb\x1b[31m.bmp", "-x.bmp", "😀 小明.bmp", "$\\frac.bmp"]
+    for name in odd:
+        (course_folder / "people" / "p0" / name).write_bytes((course_folder / "people" / "p0" / "0.bmp").read_bytes())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*[Gg]lyph.*")
+        for words in (["arrange", "people/p0"], ["map", "people"], ["identify", "--gallery", "people", "--"] + [
+                f"people/p0/{name}" for name in odd]):
+            code, said = run(capsys, *words[:1], *words[1:]) if "--" not in words else (
+                main([words[0], "--encoder", "mine.safetensors", *words[1:]]), "".join(capsys.readouterr()))
+            assert code == 0 and "left out:" not in said and "\x1b" not in said, said
+    assert len(list((course_folder / "outputs" / "identify").glob("*.png"))) == len(odd)
+
+
+def test_forgetting_a_person_leaves_nothing_of_them(course_folder, capsys):
+    for words in (["identify", "--gallery", "people", "people/p0/0.bmp"], ["map", "people"], ["arrange", "people/p1"]):
+        assert run(capsys, *words)[0] == 0
+    code, said = run(capsys, "forget", "p1")
+    assert code == 0 and "2 photos of p1 forgotten" in said and "yours to delete" in said
+    left = [path for folder in ("outputs", "data") for path in (course_folder / folder).rglob("*") if path.is_file()]
+    assert left and not [path for path in left if b"p1/" in path.read_bytes() or "p1" in path.parts or path.suffix == ".png"]
+    assert not list((course_folder / "data").rglob("faces.npy"))
+    assert set(Gallery.load(next((course_folder / "outputs").rglob("*.safetensors"))).people) == {"p0", "p2"}
+    code, said = run(capsys, "forget", "nobody")
+    assert code == 2 and "nothing of a person called 'nobody'" in said

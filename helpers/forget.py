@@ -1,0 +1,78 @@
+"""Delete a person from everything that was made of their photos: embeddings and faces are biometric data."""
+import shutil
+from pathlib import Path
+
+from .aligned_set import forget_array, forget_rows, read_rows
+from .files import read_csv, short_name, to_csv, write_text
+from .gallery import Gallery
+
+PICTURES = ("identify", "arrange", "map.html")  # in outputs/: whoever is on them
+
+
+def forget(name: str, data_dir, runs_dir, out) -> list[str]:
+    """Delete a person from galleries, aligned sets and pictures; sentences about what was done and what remains.
+
+    ValueError if there is nothing of a person of this name.
+    """
+    done = [*_from_galleries(name, Path(out)), *_from_aligned_sets(name, Path(data_dir) / "aligned"),
+            *_from_runs(name, Path(runs_dir))]
+    if not done:
+        raise ValueError(f"There is nothing of a person called '{name}' in {out}, {data_dir} and {runs_dir}: is the name "
+                         "that of the folder with the person's photos?")
+    for part in PICTURES:
+        path = Path(out) / part
+        if path.exists():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            done.append(f"{path}: deleted, since {name} may be on it")
+    return done + [f"The photos of {name} themselves are yours to delete, or the next command takes them up again."]
+
+
+def _from_galleries(name, out):
+    for path in sorted((out / "gallery").glob("*.safetensors")):
+        try:
+            known = Gallery.load(path)
+        except ValueError:
+            path.unlink()  # nobody can say who is in it
+            yield f"{path}: deleted, for it can't be read"
+            continue
+        theirs = [person == name for person in known.people]
+        faceless = [mark for mark in known.faceless if not mark.startswith(f"{name}/")]
+        table = path.with_name(f"{path.stem}_files.csv")
+        if _from_table(name, table) or any(theirs) or len(faceless) < len(known.faceless):
+            known.keep([not one for one in theirs])
+            known.faceless = faceless
+            known.save(path)
+            yield f"{path}: {sum(theirs)} photos of {name} forgotten"
+
+
+def _from_aligned_sets(name, aligned):
+    for folder in sorted(path for path in aligned.glob("*") if path.is_dir()):
+        rows = [row for row in read_rows(folder) if row["person"] == name]
+        faces = folder / short_name(name)
+        in_table = _from_table(name, folder.with_name(f"{folder.name}_files.csv"))
+        if rows or faces.is_dir() or in_table:
+            forget_rows(folder, rows)
+            forget_array(folder)
+            shutil.rmtree(faces, ignore_errors=True)
+            kept = [row for row in read_csv(folder / "skipped.csv") if not row[0].startswith(f"{name}/")]
+            write_text(folder / "skipped.csv", to_csv(kept))
+            yield f"{folder}: {len(rows)} photos of {name} and the array of all faces deleted"
+
+
+def _from_table(name, table):
+    """Delete the lines of a table of fingerprints whose file lies in a folder of this name; were there any?"""
+    rows = read_csv(table)
+    kept = [row for row in rows if name not in Path(row[0]).parts[:-1]]
+    if len(kept) < len(rows):
+        write_text(table, to_csv(kept))
+    return len(kept) < len(rows)
+
+
+def _from_runs(name, runs):
+    for path in sorted(runs.glob("*/sample_photos/*.png")):
+        if path.stem.rpartition("_")[0] == name:
+            path.unlink()
+            yield f"{path}: deleted"
+    for path in sorted(runs.glob("**/roles.csv")):
+        if any(row[1:] == [name, role] for row in read_csv(path) for role in ("train", "test")):
+            yield f"{path.parent} was trained on {name}: weights can't forget, so delete that folder to be rid of it"
