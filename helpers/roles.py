@@ -31,7 +31,9 @@ def assign_roles(settings):
 
 def listed_roles(faces, path):
     """Roles (N,) from a CSV with the columns file and role, `file` ending in person/photo; "" for photos not listed."""
-    rows = read_table(path, ["file", "role"])
+    rows = read_table(path, [])
+    if not rows or not {"file", "role"} <= set(rows[0]):
+        raise ValueError(f"{path} has no columns file and role: its first line must be file,person,role.")
     parts = {faces.key(i).count("/") + 1 for i in range(len(faces))}  # photos in folders below a person's have more
     role_of = {}
     for row in rows:
