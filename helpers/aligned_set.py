@@ -21,7 +21,7 @@ from .alignment import align_found, geometry
 from .detection import find_faces
 from .faces import POINT_COLUMNS, FaceSet
 from .files import alone_in, enough_room, read_csv, short_name, to_csv, write_atomically, write_text
-from .fingerprints import file_fingerprints
+from .file_fingerprints import file_fingerprints
 from .folders import listed, natural_order
 from .photos import guard, together_or_alone
 from .progress import progress_bar

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from . import detection, landmarks, photos
 from .detection import points_turned_back, turn_back
-from .fingerprints import code_fingerprint
+from .file_fingerprints import code_fingerprint
 from .landmarks import predict_points
 
 FACE = 112  # side of a straight face, pixels

@@ -13,7 +13,7 @@ from PIL import Image
 from .alignment import align_found, geometry
 from .detection import find_faces, shrink, smallest_face
 from .encoders import embed, weights_id
-from .fingerprints import file_fingerprints
+from .file_fingerprints import file_fingerprints
 from .folders import is_picture, listed, look_into, short_names
 from .gallery import Gallery
 from .photos import FORMATS, guard, in_pieces, read_photo, together_or_alone

@@ -47,8 +47,9 @@ def listed_roles(faces, path):
     train, query, distractor = ({faces.names[p] for p in faces.people[np.isin(roles, part)]} for part in PARTS)
     if twice := train & query | train & distractor | query & distractor:
         raise ValueError(f"{path} gives {min(twice)} two parts, of train and test, query, and distractor; choose one.")
-    if lost := len(rows) - (roles != "").sum():
-        print(f"{lost} of the {len(rows)} photos that {path} lists are not in {faces.name}.")
+    listed = {row["file"] for row in rows}
+    if lost := len(listed) - (roles != "").sum():
+        print(f"{lost} of the {len(listed)} photos that {path} lists are not in {faces.name}.")
     return roles
 
 

@@ -18,7 +18,7 @@ from helpers.detection import find_faces, smallest_face
 from helpers.encoders import Encoder
 from helpers.faces import folder_of_people
 from helpers.files import short_name
-from helpers.fingerprints import file_fingerprints
+from helpers.file_fingerprints import file_fingerprints
 from helpers.folders import look_into, short_names
 from helpers.gallery import Gallery, whom
 from helpers.photos import PhotoError, guard, in_pieces, read_photo, together_or_alone
