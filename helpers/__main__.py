@@ -82,8 +82,6 @@ def faces_in(options, pipeline):
     """The largest face of every photo of a folder that shows one, a few photos in memory at a time: their names, the Faces
     (whose own number counts within its piece), and a sentence for each file that was left out."""
     folder = Path(options.folder)
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder: name one with photos in it.")
     paths, skipped = look_into(folder)
     for sentence in skipped:
         say(options, sentence)
@@ -157,8 +155,6 @@ def new_gallery(options, pipeline):
 
 def people_in(options):
     """The straight faces of a folder of people; what was left out is told."""
-    if not Path(options.folder).is_dir():
-        raise ValueError(f"{options.folder} is no folder: name one with a folder of photos for each person.")
     settings = replace(load_settings(), dataset=options.folder, roles="")
     return recognition.strangers(settings, lambda sentence: say(options, sentence))
 
@@ -192,10 +188,9 @@ def draw_map(options, pipeline, _):
 
 def forget_person(options, settings):
     """Delete a person from galleries, aligned sets and pictures; photos, and weights trained on them, are told."""
-    sentences = forget(options.name, settings.data_dir, settings.runs_dir, options.out)
-    for sentence in sentences:
-        say(options, sentence)
-    return {"forgotten": options.name, "done": sentences}, 0
+    done = forget(options.name, settings.data_dir, settings.runs_dir, options.out)
+    say(options, "\n".join(done))
+    return {"forgotten": options.name, "done": done}, 0
 
 
 def say(options, sentence):

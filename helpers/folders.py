@@ -39,6 +39,8 @@ def picture_files(folder) -> list[Path]:
 def look_into(folder) -> tuple[list[Path], list[str]]:
     """The pictures in a folder and in those below it, by name, and sentences about what else is there."""
     folder, pictures, others, notes = Path(folder), [], Counter(), []
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder: name one with photos in it.")
     todo, seen = [folder], set()
     while todo:
         here = todo.pop()
