@@ -226,9 +226,6 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if options.run is predict and len(options.photos) < 2:
         parser.error("predict compares two photos or more")
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # names of files need not be valid text
-            stream.reconfigure(errors="backslashreplace")
     try:
         settings = load_settings()
         if options.run is forget_person:
@@ -245,7 +242,7 @@ def main(arguments=None):
         print(printable(error if usual else f"This failed: {plain_cause(error)}. --debug shows where."), file=sys.stderr)
         return 2
     if options.json:
-        print(json.dumps(result, ensure_ascii=False))
+        print(json.dumps(result, ensure_ascii=False).encode("utf-8", "backslashreplace").decode())  # names may be no text
     return code
 
 
