@@ -130,7 +130,7 @@ def similarity_histograms(sets, title=None, threshold=None, sharex=True):
 
 
 def rate_curves(rates, fpr, title=None):
-    """Identification rate: share of positive pairs found against the tolerated share of negatives; rates {name: tpr}."""
+    """Verification rate: share of positive pairs found against the tolerated share of negatives; rates {name: tpr}."""
     figure, axis = plt.subplots(figsize=(8, 4))
     for name, tpr in rates.items():
         axis.plot(fpr, tpr, label=name, **CHANCE.get(name, {}))

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from . import metrics
 from .aligned_set import FaceArray, build_aligned_set, read_images
 from .augment import Jitter
-from .comparison import FPR, comparison, labelled, shown  # noqa: F401  the last three as parts of this module too
+from .comparison import FPR, comparison, difference, effort, labelled, over_seeds, shown  # noqa: F401  for the notebooks
 from .course import (
     SHIPPED_HOURGLASS,
     SHIPPED_RECOGNISER,
@@ -178,7 +178,8 @@ def classified(encoder, loss, faces, batch_size=64):
 def study(variants, data, settings, make_loss=MarginHead):
     """Train one recogniser for each variant, {label: changes}, from the same seed; return {label: its Run with figures}.
 
-    changes: of settings (encoder, embedding, weights, ...) or options of `fit` (optimizer, schedule, freezer, ...).
+    changes: of settings (encoder, embedding, weights, seed, ...), options of `fit` (optimizer, schedule, freezer, ...), or
+    encoder_options, such as {"flat_head": True}.
     settings.study_epochs says how far each goes. make_loss(embedding, people) -> the loss, ArcFace unless said otherwise.
     """
     own_fields, runs = {field.name for field in fields(settings)}, {}
@@ -186,8 +187,8 @@ def study(variants, data, settings, make_loss=MarginHead):
         bar.set_description(label)
         own = replace(settings, epochs=settings.study_epochs, **{k: v for k, v in changes.items() if k in own_fields})
         torch.manual_seed(own.seed)
-        loss, encoder = make_loss(own.embedding, data.n_people), new_encoder(own)
         options = {k: v for k, v in changes.items() if k not in own_fields}
+        loss, encoder = make_loss(own.embedding, data.n_people), new_encoder(own, **options.pop("encoder_options", {}))
         encoder, runs[label] = train_recogniser("study", loss, data, own, encoder, progress=False, **options)
         if "tpr_resampled" not in runs[label].results:
             runs[label].save_results(**figures(encoder, data, loss))

@@ -14,6 +14,7 @@ from helpers.attention import (
     visible_patches,
 )
 from helpers.encoders import Encoder, embed, unfreeze_last
+from helpers.recognition import raw_pixels
 
 GRID = 14
 
@@ -77,6 +78,16 @@ def test_hidden_patches_may_hold_anything(vit, faces, name):
     plain, clean, noisy = (embed(vit, photos, mirror=False, attn_mask=mask) for photos in (faces, own, noise))
     assert np.abs(plain - clean).max() < 1e-5, "enlarged here or inside the encoder is the same"
     assert np.abs(clean - noisy).max() < 1e-6
+
+
+def test_raw_pixels_of_a_region_are_those_of_the_region(faces):
+    visible = patches_to_pixels(visible_patches(region("face"), 8), 32)
+    masked = raw_pixels(faces, visible).reshape(-1, 32, 32)
+    assert not masked[:, ~visible].any() and np.allclose(masked.sum((1, 2)), 0, atol=1e-3)
+    assert np.allclose(np.linalg.norm(masked, axis=(1, 2)), 1, atol=1e-5)
+    relit = raw_pixels(0.5 * faces + 60, visible)
+    assert np.allclose(relit, masked.reshape(3, -1), atol=1e-4), "the pattern inside counts, not its light"
+    assert np.array_equal(raw_pixels(faces, torch.ones(32, 32, dtype=torch.bool)), raw_pixels(faces))
 
 
 def test_fused_and_unfused_attention_agree(vit, faces):

@@ -60,9 +60,11 @@ def test_thresholds_of_ones_own_recogniser_come_from_half_the_people_alone(small
 def test_a_study_trains_each_variant_once_and_its_table_is_ordered(small):
     data = recognition.recognition_data(small)
     tiny = replace(small, study_epochs=1, embedding=16, encoder_size=32)
-    variants = {"base": {}, "the same": {}, "SGD": {"optimizer": "sgd"}, "larger": {"embedding": 32}}
+    variants = {"base": {}, "the same": {}, "SGD": {"optimizer": "sgd"}, "larger": {"embedding": 32},
+                "flat": {"encoder_options": {"flat_head": True}}}
     runs = recognition.study(variants, data, tiny)
-    assert runs["base"].folder == runs["the same"].folder and len({run.folder for run in runs.values()}) == 3
+    assert runs["base"].folder == runs["the same"].folder and len({run.folder for run in runs.values()}) == 4
+    assert "'flat_head': True" in runs["flat"].settings["model"]
     assert "'dim': 32" in runs["larger"].settings["model"] and runs["SGD"].settings["optimizer"] == "sgd"
     table = recognition.comparison(runs)
     assert {row["run"] for row in table} == set(variants)
