@@ -1,7 +1,9 @@
-"""What does a vision transformer recognise when it may see only a part? Precision@5 and @10 of strangers under four masks.
+"""What does a vision transformer recognise when it may see only a part? Precision@5 and @10 of unseen people under four masks.
 
-Half of each person's photos are the gallery, plain; the other half ask. Beside the attention masks: queries with a cover
-over mouth or eyes, and the time that hidden patches cost when they are masked and when they are taken out.
+Half of each person's photos are the gallery; the other half ask. The gallery shows everything, or is masked like the queries
+("alike"): what is lost against a plain gallery is partly that queries and gallery are unlike. Beside the attention masks:
+queries with an occlusion over mouth or eyes, and the time that hidden patches cost when they are masked and when they are
+taken out.
 """
 import json
 import sys
@@ -43,7 +45,12 @@ def measure(encoder, faces, people, seed=0):
     rows = {}
     for name in REGIONS:
         mask = attention_mask(visible_patches(region(name), grid))
-        rows[name] = precisions(gallery, embed(encoder, queries, mirror=False, attn_mask=mask), asking)
+        masked = embed(encoder, queries, mirror=False, attn_mask=mask)
+        rows[name] = precisions(gallery, masked, asking)
+        if name != "all":
+            alike = Gallery(encoder.dim)
+            alike.enrol(encoder, faces[~asked], people[~asked].tolist(), mirror=False, attn_mask=mask)
+            rows[f"{name}_alike"] = precisions(alike, masked, asking)
     for part in ("lower", "upper"):
         torch.manual_seed(seed)
         covered = MaskAugmentation(1, (part,))(torch.as_tensor(queries), None)[0]

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.course import load_encoder
+from helpers.course import keep_verifier, load_encoder, load_verifier
 from helpers.encoders import Encoder, embed
 from helpers.other_encoders import OTHERS, OtherEncoder
+from helpers.verification import Verifier
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -63,3 +64,12 @@ def test_the_borrowed_filters_of_a_patch_stem_stay_as_they_are():
     assert torch.equal(before["0.0.weight"], recogniser.net.features[0][0].weight)
     assert all(p.grad is None for p in vit.net.patch_embed.stem.parameters())
     assert vit.net.patch_embed.proj.weight.grad.abs().sum() > 0
+
+
+def test_thresholds_of_a_borrowed_encoder_are_kept_beside_the_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACES_DATA_DIR", str(tmp_path))
+    with pytest.raises(ValueError, match="evaluate PEOPLE --encoder sface --keep"):
+        load_verifier("sface")
+    verifier = Verifier([0.01, 0.1], [0.5, 0.4], 20.0, -8.0, 100, 10_000)
+    keep_verifier("sface", verifier)
+    assert load_verifier("sface") == verifier and (tmp_path / "thresholds" / "sface.json").exists()
