@@ -6,7 +6,19 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import gallery, gallery_far, lfw, losses, masking, memory, pipeline, recognition, training_speed
+from benchmarks import (
+    _faults,
+    gallery,
+    gallery_far,
+    lfw,
+    losses,
+    masking,
+    memory,
+    mutations,
+    pipeline,
+    recognition,
+    training_speed,
+)
 from benchmarks.__main__ import benchmark
 from helpers.course import save_model
 from helpers.encoders import Encoder
@@ -165,3 +177,32 @@ def test_rules_of_galleries_score_the_best_photo_or_the_best_two():
     verifier = Verifier([0.0001, 0.01], [0.9, 0.5], 1, 0, 10, 100)
     assert gallery_far.threshold_of("photo", verifier, 10, 10) == pytest.approx(verifier.threshold(0.0001))
     assert gallery_far.threshold_of("person", verifier, 10, 10) == pytest.approx(verifier.threshold(0.001))
+
+
+def test_every_fault_has_its_place_in_the_code():
+    assert mutations.stale(_faults.FAULTS) == mutations.stale(_faults.REVIEW) == [] and len(_faults.FAULTS) == 40
+
+
+def test_faults_are_noticed_in_a_copy_and_the_code_stays_as_it_is(tmp_path, monkeypatch, capsys):
+    code = "def double(x):\n    return 2 * x\n\n\ndef triple(x):\n    return 3 * x\n"
+    tests = "from helpers.sums import double\n\n\ndef test_double():\n    assert double(2) == 4\n"
+    for name, text in {"helpers/__init__": "", "helpers/sums": code, "tests/test_sums": tests, "tests/test_bad": "0 / 0"}.items():
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(mutations, "ROOT", tmp_path)
+    monkeypatch.setattr(mutations, "LIBRARIES", ())
+    monkeypatch.setattr(_faults, "FAULTS", [
+        ("sums", "noticed", "2 * x", "1 * x"), ("sums", "cannot be read", "2 * x", "2 * * x"),
+        ("sums", "not tested", "3 * x", "4 * x"), ("sums", "no such test", "3 * x", "4 * x", "test_sums -k triple"),
+        ("sums", "tests that fail anyhow", "3 * x", "4 * x", "test_bad")])
+    mutations.main([])
+    out = capsys.readouterr().out.splitlines()
+    assert json.loads(out[-1]) == {"faults": 5, "noticed": 2, "survived": 1, "undecided": 2}
+    assert "test_double" in out[0] and "SURVIVED" in out[2] and "tests failed without it" in out[4]
+    assert mutations.run("test_sums", tmp_path, 0.01)[0] == "too slow"
+    assert (tmp_path / "helpers" / "sums.py").read_text() == code
+    monkeypatch.setattr(_faults, "FAULTS", [("sums", "gone", "5 * x", "4 * x")])
+    with pytest.raises(SystemExit):
+        mutations.main([])
+    assert "must follow" in capsys.readouterr().err

@@ -1,10 +1,12 @@
 """Heatmaps lose nothing, points move with their picture, and the loss knows its floor."""
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from helpers.augment import Jitter
 from helpers.landmarks import (
@@ -131,3 +133,10 @@ def test_points_come_back_in_pixels_of_any_crop(side):
     points = torch.tensor([[60.0, 70], [110, 72], [88, 100], [66, 130], [108, 131]]) * side / 192
     found = predict_points(Knows(points, side), torch.zeros(1, 3, side, side, dtype=torch.uint8))[0][0]
     assert (found - points).abs().max() < 0.05
+
+
+def test_the_hourglass_sees_pillows_brightness():
+    crop = torch.randint(0, 256, (1, 3, 128, 128), dtype=torch.uint8)
+    grey = Image.fromarray(crop[0].permute(1, 2, 0).numpy()).convert("L")
+    seen = (StackedHourglass(16).prepare(crop)[0, 0] + 1) * 127.5
+    assert (seen - torch.from_numpy(np.array(grey))).abs().max() <= 1

@@ -136,6 +136,12 @@ def test_batches_hold_p_people_with_k_photos():
     assert len(batches(0, 0)) == len(batches(1, 0)) == -(-54 // 12)
 
 
+def test_over_the_epochs_all_photos_of_a_person_are_seen():
+    batches = people_by_photos(torch.zeros(12, dtype=torch.long), P=2, K=2)
+    seen = torch.cat([index for epoch in range(12) for index in batches(epoch, 0)])
+    assert set(seen.tolist()) == set(range(12))
+
+
 def test_a_training_with_nothing_to_learn_is_refused(tmp_path, random_faces):
     for options in ({"epochs": 0}, {"batch_size": 1}):
         with pytest.raises(ValueError, match="nothing to learn"):

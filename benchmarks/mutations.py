@@ -1,0 +1,137 @@
+"""Do the tests notice when the code is wrong? Small faults, one at a time, each run against the tests of its module.
+
+Everything happens in a temporary copy of helpers/, benchmarks/, tests/ and models/; the working tree is only read. First the
+tests run on the copy as it is: a fault counts as noticed if tests fail that passed before, within the time that each is given.
+"""
+import argparse
+import importlib
+import importlib.util
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from . import _faults
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("helpers", "benchmarks", "tests", "models", "pyproject.toml", "README.md", "test_images")
+
+# what tests and helpers import, loaded once for all children
+LIBRARIES = ("torch", "torchvision", "timm", "kornia", "faiss", "sklearn.neighbors", "sklearn.cluster", "scipy.stats",
+             "hypothesis", "pytorch_metric_learning", "skimage.transform", "facenet_pytorch", "accelerate",
+             "matplotlib.pyplot", "nbval.plugin", "tensorboard")
+
+
+def main(arguments: list[str]) -> None:
+    """Put the faults in one after another and print who noticed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks mutations", description=__doc__)
+    parser.add_argument("--review", action="store_true", help="the faults of an earlier round, each against the test written for it")
+    parser.add_argument("--modules", nargs="+", metavar="MODULE", help="faults in these modules only")
+    parser.add_argument("--timeout", type=float, default=300, help="seconds for the tests of one fault (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    faults = [fault for fault in (_faults.REVIEW if options.review else _faults.FAULTS)
+              if not options.modules or fault[0] in options.modules]
+    if not faults:
+        parser.error("there are no faults in these modules")
+    if gone := stale(faults):
+        parser.error("; ".join(gone))
+    for library in LIBRARIES:
+        if importlib.util.find_spec(library):
+            importlib.import_module(library)
+    outcomes, sound = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        copy(Path(folder))
+        for module, what, old, new, *tests in faults:
+            tests = tests[0] if tests else f"test_{module}"
+            if tests not in sound:  # the control
+                sound[tests] = run(tests, Path(folder), options.timeout)[0]
+            outcome, seconds, test = sound[tests], 0.0, ""
+            if outcome == "passed":
+                with fault_in(Path(folder) / "helpers" / f"{module}.py", old, new):
+                    outcome, seconds, test = run(tests, Path(folder), options.timeout)
+                outcome = {"passed": "SURVIVED", "failed": "noticed"}.get(outcome, outcome)
+            else:
+                outcome = f"tests {outcome} without it"
+            outcomes.append(outcome)
+            print(f"{module:18s}{what:75s}{outcome:10s}{seconds:6.0f} s  {test}", flush=True)
+    counts = {"faults": len(faults), "noticed": outcomes.count("noticed"), "survived": outcomes.count("SURVIVED")}
+    print(json.dumps(counts | {"undecided": len(faults) - counts["noticed"] - counts["survived"]}))
+
+
+def stale(faults: list[tuple]) -> list[str]:
+    """A sentence for each fault whose place in the code is no longer there, or not the only one."""
+    sentences = []
+    for module, _, old, *_ in faults:
+        path = ROOT / "helpers" / f"{module}.py"
+        times = path.read_text(encoding="utf-8").count(old) if path.exists() else 0
+        if times != 1:
+            sentences.append(f"{path.name} holds '{old}' {times} times, not once: the code has changed, and "
+                             "benchmarks/_faults.py must follow")
+    return sentences
+
+
+def copy(folder: Path) -> None:
+    """Lay what the tests need into a folder."""
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.part"))
+        elif (ROOT / name).exists():
+            shutil.copy(ROOT / name, folder / name)
+
+
+class fault_in:
+    """Within it a file of the copy has the new text in the place of the old one."""
+
+    def __init__(self, path: Path, old: str, new: str):
+        self.path, self.text, self.old, self.new = path, path.read_text(encoding="utf-8"), old, new
+
+    def __enter__(self):
+        self.path.write_text(self.text.replace(self.old, self.new), encoding="utf-8")
+
+    def __exit__(self, *error):
+        self.path.write_text(self.text, encoding="utf-8")
+
+
+def run(tests: str, folder: Path, timeout: float) -> tuple[str, float, str]:
+    """What became of `test_losses test_training -k slow`: passed, failed, too slow or not run; seconds; what failed first.
+
+    The tests run in a child of this process, which has the large libraries loaded already where the system can fork.
+    """
+    started, log = time.perf_counter(), folder / "log.txt"
+    words = [f"tests/{word}.py" if word.startswith("test_") else word for word in tests.split()]
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    child = multiprocessing.get_context(method).Process(target=run_here, args=(words, folder, log))
+    child.start()
+    child.join(timeout)
+    if child.exitcode is None:
+        child.kill()
+        child.join()
+        return "too slow", timeout, ""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    first = next((line.split()[1].partition("::")[2] for line in lines if line.startswith(("FAILED ", "ERROR "))), "")
+    # 1: tests failed, 2: they could not even be collected; anything else is no verdict, such as 5, no test by this name
+    outcome = {0: "passed", 1: "failed", 2: "failed"}.get(child.exitcode, "not run")
+    return outcome, time.perf_counter() - started, first
+
+
+def run_here(words: list[str], folder: Path, log: Path) -> None:
+    """In the child: pytest on the copy, its output in a log; the exit code is pytest's."""
+    import pytest
+
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    sys.dont_write_bytecode = True  # or a faulty module of the same second and size could be taken for the sound one
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder / ".hypothesis")
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("benchmarks", "helpers")]:
+        del sys.modules[name]  # the copy's own are meant
+    with open(log, "w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        sys.stdout = sys.stderr = file
+        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *words])
+        file.flush()
+    os._exit(code)
