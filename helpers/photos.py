@@ -170,13 +170,14 @@ def in_pieces(read: Callable, items: Iterable, name=str, most: int = 64,
     """
     photos, kept, bad, held = [], [], {}, 0
     for item in items:
-        photo = None
-        with guard(name(item), lambda sentence, item=item: bad.update({item: sentence})):
+        photo, wrong = None, []
+        with guard(name(item), wrong.append):
             photo = read(item)
         size = 0 if photo is None else photo.shape[1] * photo.shape[2]
         if len(photos) + len(bad) >= most or photos and held + size > pixels:
             yield photos, kept, bad
-            photos, kept, bad, held = [], [], {k: v for k, v in bad.items() if k == item}, 0
+            photos, kept, bad, held = [], [], {}, 0
+        bad |= {item: sentence for sentence in wrong}
         if photo is not None:
             photos.append(photo)
             kept.append(item)

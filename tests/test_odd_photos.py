@@ -169,6 +169,10 @@ def test_pieces_are_cut_by_pixels():
     pieces = list(in_pieces(read, range(7), pixels=50))
     assert [kept for _, kept, _ in pieces] == [[0, 1, 2], [4], [5], [6]]
     assert [i for _, _, bad in pieces for i in bad] == [3]
+    for most in (1, 2, 3, 4):  # a bad photo may end a piece, or begin one
+        pieces = list(in_pieces(read, range(7), most=most))
+        assert sorted(i for _, kept, bad in pieces for i in (*kept, *bad)) == list(range(7))
+        assert max(len(kept) + len(bad) for _, kept, bad in pieces) <= most
 
 
 def test_every_photo_of_a_folder_is_taken_or_told(tmp_path):
