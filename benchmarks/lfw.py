@@ -105,7 +105,7 @@ def embed_photos(folder, encoder, wanted, landmarks="shipped"):
     if landmarks == "shipped":
         hourglass = course.load_model(StackedHourglass, course.SHIPPED_HOURGLASS, settings.torch_device)
         name = f"{settings.dataset_name}_listed"
-    photos = load_faces(folder, settings.data_dir)
+    photos = replace(load_faces(folder, settings.data_dir), central=True)  # the person of an LFW photo is in its middle
     photos = photos.subset([stem(photos.key(i)) in wanted for i in range(len(photos))])
     missing = wanted - {stem(photos.key(i)) for i in range(len(photos))}
     if missing:

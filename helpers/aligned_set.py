@@ -41,7 +41,7 @@ def build_aligned_set(faces, hourglass, folder, maker, device="cpu", progress=Tr
     is taken. tell: called with sentences about photos that were left out or show several faces.
     hourglass: a StackedHourglass, or None to take MTCNN's own points.
     """
-    maker = f"{maker}\n{geometry()} canvas {faces.canvas} JPEG {JPEG_QUALITY}\n{','.join(COLUMNS)}"
+    maker = f"{maker}\n{geometry()} canvas {faces.canvas}{' central' * faces.central} JPEG {JPEG_QUALITY}\n{','.join(COLUMNS)}"
     keys = [faces.key(i) for i in range(len(faces))]
     prints = file_fingerprints(faces.files, folder.with_name(f"{folder.name}_files.csv"))
     maker_file, sheet = folder / "maker.txt", _debug_folder(folder, faces.names) / "points.jpg"
@@ -186,7 +186,7 @@ def read_rows(folder):
 
 def _straighten(faces, photos, numbers, bad, prints, hourglass, folder, device):
     def work(some):
-        found = find_faces(some, device, True)
+        found = find_faces(some, device, True, faces.central)
         return list(zip(found, align_found(some, found, hourglass)))
 
     answers = together_or_alone(work, photos, numbers, bad, lambda i: faces.files[i])

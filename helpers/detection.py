@@ -68,8 +68,10 @@ def detect(photos, device="cpu", min_score=MIN_SCORE, min_face=MIN_FACE, max_sid
     return found
 
 
-def detect_largest(photos, device="cpu", large=LARGE):
+def detect_largest(photos, device="cpu", large=LARGE, central=False):
     """The largest face of each photo, as a list of Detections with one face or none, and how many others there are.
+
+    central: the face nearest to the middle of the photo in its place.
 
     Most of MTCNN's time goes into small faces; here they are looked for only in photos without one of `large` pixels or
     more. Others count from half the width of the largest on.
@@ -78,6 +80,8 @@ def detect_largest(photos, device="cpu", large=LARGE):
     again = [i for i, faces in enumerate(found) if not len(faces)]
     for i, faces in zip(again, detect([photos[i] for i in again], device)):
         found[i] = faces
+    if central:
+        found = [_middle_first(faces, photo) for faces, photo in zip(found, photos)]
     # of faces below 2 * large pixels, others half as wide may not have been looked for yet; the time goes with one over
     # the square of the smallest, so each photo is asked for no smaller ones than count there
     small = defaultdict(list)
@@ -101,18 +105,26 @@ def _others(faces, largest):
     return max(0, int((widths >= (largest.boxes[0, 2] - largest.boxes[0, 0]) / 2).sum()) - 1)
 
 
+def _middle_first(faces, photo):
+    """The faces of a photo (3, H, W), the one whose box is nearest to the photo's middle first."""
+    middle = np.array(photo.shape[:0:-1]) / 2
+    away = np.linalg.norm((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - middle, axis=1)
+    order = np.argsort(away, kind="stable")
+    return Detections(faces.boxes[order], faces.scores[order], faces.points[order], faces.turn, faces.others)
+
+
 def _largest(faces):
     others = max(faces.others, _others(faces, faces)) if len(faces) else 0
     return Detections(faces.boxes[:1], faces.scores[:1], faces.points[:1], faces.turn, others)
 
 
-def find_faces(photos, device="cpu", largest=False):
+def find_faces(photos, device="cpu", largest=False, central=False):
     """`detect`, or `detect_largest`, with a second look where nothing was found: at a larger copy, then lying on each side
     and upside down. Photos whose faces are in doubt are turned as well, since MTCNN takes some lying faces for others.
 
     The photo must be turned by Detections.turn before a face in it is aligned.
     """
-    found = (detect_largest if largest else detect)(photos, device)
+    found = detect_largest(photos, device, central=central) if largest else detect(photos, device)
     for i, photo in enumerate(photos):
         best = found[i].scores.max(initial=0)
         if best < SURE:

@@ -25,6 +25,7 @@ class FaceSet:
     files: paths, N of them.  people: int64 (N,).  names: every person's name.
     points: float32 (N, 5, 2) in pixels of the photo, set by hand, or None.
     canvas: side of the square that each photo is pasted on when read, or None.
+    central: of several faces the person's is the one nearest to the middle, as in LFW; else it is the largest.
     keys: a name for each photo that no other has, or None: `person/file`.
     notes: sentences about what was left out or doubtful when the set was made.
     """
@@ -34,6 +35,7 @@ class FaceSet:
     names: list
     points: np.ndarray | None = None
     canvas: int | None = None
+    central: bool = False
     keys: list | None = None
     notes: tuple = ()
 
@@ -167,7 +169,7 @@ def lfw(data_dir="data"):
         except OSError as error:
             raise FileNotFoundError(f"LFW can't be fetched here ({error}). Unpack lfw.tgz by hand so that the folder "
                                     f"{Path(data_dir) / 'lfw' / 'Aaron_Eckhart'} exists.") from None
-    return folder_of_people(folder, name="lfw")
+    return replace(folder_of_people(folder, name="lfw"), central=True)
 
 
 def celeba(data_dir="data", part=None):

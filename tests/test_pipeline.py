@@ -6,6 +6,7 @@ from kornia.filters import gaussian_blur2d
 from PIL import Image
 from skimage.data import astronaut
 
+from helpers import detection
 from helpers.detection import detect
 from helpers.encoders import Encoder
 from helpers.pipeline import FacePipeline, largest_faces, person_in, read_folder
@@ -95,3 +96,14 @@ def test_faces_that_the_detector_is_unsure_of_are_left_out(some_orl):
     score = float(sure.scores[0])
     assert len(detect([some_orl.photo(0)], min_score=score - 1e-6)[0]) == 1
     assert len(detect([some_orl.photo(0)], min_score=score + 1e-6)[0]) == 0
+
+
+def test_the_face_in_the_middle_may_stand_for_the_photo_in_place_of_the_largest(monkeypatch):
+    large, middle = [0, 0, 100, 100], [90, 140, 150, 200]
+    both = detection.Detections(np.array([large, middle], np.float32), np.ones(2, np.float32),
+                                np.zeros((2, 5, 2), np.float32))
+    monkeypatch.setattr(detection, "detect", lambda photos, *_, **__: [both for _ in photos])
+    photo = torch.zeros(3, 340, 240, dtype=torch.uint8)  # higher than wide: its middle is (120, 170)
+    for central, expected in ((False, large), (True, middle)):
+        [found] = detection.find_faces([photo], largest=True, central=central)
+        assert found.boxes.tolist() == [expected] and found.others == 1
