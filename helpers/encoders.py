@@ -11,7 +11,6 @@ from torch import nn
 from .attention import RegionDropout
 from .mamba import Mamba
 from .mobilenet import FaceMobileNet
-from .patch_stem import PatchStem
 
 # ResNets of half the usual width: on two CPU cores the first learns four times as many faces a second as a ResNet-18
 _HALF = {"channels": (32, 64, 128, 256), "stem_width": 16}
@@ -30,21 +29,17 @@ class Encoder(nn.Module):
     flat_head: for ResNets, no mean over the last map: on a straight face each of its places is always the same part of
     the face, and the embedding layer weighs them one by one (as in ArcFace's networks). It then fits this size alone.
     hide: for vision transformers, regions such as ("all", "head", "face"): in training each batch sees one of them only.
-    patch_stem: for vision transformers, the filters of a trained recogniser in each patch, as PatchStem has them.
     mirror: whether `embed` takes the mean with the mirror image unless told otherwise; strong networks gain nothing by it.
     options go to the model itself.
     """
 
     def __init__(self, name="resnet18", dim=128, size=64, weights="none", face_stem=False, flat_head=False, hide=(),
-                 patch_stem=False, mirror=True, **options):
+                 mirror=True, **options):
         super().__init__()
         self.settings = {"name": name, "dim": dim, "size": size, "face_stem": face_stem, "flat_head": flat_head, **options}
         self.size, self.mirror = size, mirror
         if not mirror:
             self.settings["mirror"] = False
-        if patch_stem:
-            self.settings["patch_stem"] = True
-            options = options | {"embed_layer": PatchStem}
         self.net = _new_net(name, dim, size, weights == "imagenet", options)
         if face_stem:
             _shrink_stem(self.net, name)

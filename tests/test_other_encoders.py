@@ -39,33 +39,6 @@ def test_face_mobilenet_is_an_encoder_by_name():
     assert embed(encoder, torch.randint(0, 256, (2, 3, 112, 112), dtype=torch.uint8)).shape == (2, 16)
 
 
-def test_a_patch_stem_sees_each_patch_alone():
-    torch.manual_seed(0)
-    vit = Encoder("vit_tiny_patch16_224", 16, 112, img_size=112, patch_size=16, depth=1, embed_dim=32, num_heads=2,
-                  patch_stem=True).eval()
-    faces = torch.randint(0, 256, (2, 3, 112, 112), dtype=torch.uint8)
-    changed = faces.clone()
-    changed[:, :, 16:32, 32:48] = 255 - changed[:, :, 16:32, 32:48]  # the patch in row 1, column 2
-    with torch.inference_mode():
-        before, after = (vit.net.patch_embed(vit.prepare(x)) for x in (faces, changed))
-    differs = (before - after).abs().amax((0, 2)) > 0
-    assert differs.nonzero().flatten().tolist() == [7 + 2]
-
-
-def test_the_borrowed_filters_of_a_patch_stem_stay_as_they_are():
-    torch.manual_seed(0)
-    vit = Encoder("vit_tiny_patch16_224", 16, 112, img_size=112, patch_size=16, depth=1, embed_dim=32, num_heads=2,
-                  patch_stem=True).train()
-    recogniser = Encoder("face_mobilenet", 16, 112)
-    vit.net.patch_embed.borrow(recogniser.net)
-    before = {key: value.clone() for key, value in vit.net.patch_embed.stem.state_dict().items()}
-    vit(torch.randint(0, 256, (2, 3, 112, 112), dtype=torch.uint8)).square().sum().backward()
-    assert all(torch.equal(before[key], value) for key, value in vit.net.patch_embed.stem.state_dict().items())
-    assert torch.equal(before["0.0.weight"], recogniser.net.features[0][0].weight)
-    assert all(p.grad is None for p in vit.net.patch_embed.stem.parameters())
-    assert vit.net.patch_embed.proj.weight.grad.abs().sum() > 0
-
-
 def test_thresholds_of_a_borrowed_encoder_are_kept_beside_the_data(tmp_path, monkeypatch):
     monkeypatch.setenv("FACES_DATA_DIR", str(tmp_path))
     with pytest.raises(ValueError, match="evaluate PEOPLE --encoder sface --keep"):
