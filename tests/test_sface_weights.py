@@ -1,0 +1,52 @@
+"""SFace's weights in our network: integers in blocks become numbers, and every tensor finds its place."""
+import numpy as np
+import torch
+
+from helpers.mobilenet import BLOCKS, FaceMobileNet
+from helpers.sface_weights import BATCH_NORM, dequantised, state_of
+
+
+def test_integers_in_blocks_become_numbers():
+    draw = np.random.default_rng(0)
+    values = draw.integers(-128, 128, (3, 10)).astype(np.int8)
+    scales, zeros = draw.random((3, 3)).astype(np.float32), draw.integers(-9, 9, (3, 3)).astype(np.int8)  # blocks of 4, 4, 2
+    found = dequantised(values, scales, zeros, axis=1, block=4)
+    for row in range(3):
+        for column in range(10):
+            scale, zero = scales[row, column // 4], zeros[row, column // 4]
+            assert np.isclose(found[row, column], (int(values[row, column]) - int(zero)) * scale)
+
+
+def theirs(net: FaceMobileNet) -> dict[str, np.ndarray]:
+    """The tensors of a FaceMobileNet as SFace's file calls them."""
+    tensors = {}
+
+    def norm(module, name):
+        for ours, called in BATCH_NORM.items():
+            tensors[f"{name}_{called}"] = getattr(module, ours).detach().numpy()
+
+    def conv(module, name):
+        tensors[f"{name}_conv2d_weight"] = module[0].weight.detach().numpy()
+        norm(module[1], f"{name}_batchnorm")
+        tensors[f"{name}_relu_gamma"] = module[2].weight.detach().numpy()[:, None, None]
+
+    conv(net.features[0], "conv_1")
+    for i in range(len(BLOCKS)):
+        conv(net.features[i + 1][0], f"conv_{i + 2}_dw")
+        conv(net.features[i + 1][1], f"conv_{i + 2}")
+    norm(net.norm, "bn1")
+    norm(net.norm_embedding, "fc1")
+    tensors["pre_fc1_weight"], tensors["pre_fc1_bias"] = (p.detach().numpy() for p in net.embedding.parameters())
+    return tensors
+
+
+def test_every_tensor_finds_its_place_and_the_scale_of_the_pixels_is_kept():
+    torch.manual_seed(0)
+    one, other = FaceMobileNet(8, 32).eval(), FaceMobileNet(8, 32).eval()
+    for module in one.modules():  # statistics that tell the norms apart
+        if hasattr(module, "running_mean"):
+            module.running_mean.uniform_(-0.1, 0.1), module.running_var.uniform_(0.5, 1.5)
+    other.load_state_dict(state_of(theirs(one)))
+    pixels = torch.randint(0, 256, (2, 3, 32, 32)).float()
+    with torch.inference_mode():  # SFace takes (x - 127.5) / 128, ours (x - 127.5) / 127.5
+        assert torch.allclose(one((pixels - 127.5) / 128), other((pixels - 127.5) / 127.5), atol=1e-4)
