@@ -222,6 +222,6 @@ class EachPicture:
 
 
 def as_change(transform):
-    """A change as it is, None too; transforms of torchvision and other modules that take pictures alone, wrapped."""
-    of_torchvision = type(transform).__module__.startswith("torchvision.") or isinstance(transform, torch.nn.Module)
+    """A change as it is, None too; a transform of torchvision, or a Sequential of some, wrapped."""
+    of_torchvision = type(transform).__module__.startswith("torchvision.") or isinstance(transform, torch.nn.Sequential)
     return EachPicture(transform) if of_torchvision else transform

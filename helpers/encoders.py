@@ -1,5 +1,5 @@
 """Fifth station: straight face -> embedding. Any torchvision or timm model by name, normalisation inside."""
-import zlib
+from pathlib import Path
 
 import timm
 import torch
@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from .attention import RegionDropout
+from .freezing import LayerFreezer  # noqa: F401  a part of this module too
+from .ingredients import digest
 from .mamba import Mamba
 from .mobilenet import FaceMobileNet
 
@@ -60,7 +62,7 @@ class Encoder(nn.Module):
     def prepare(self, faces):
         """What the network itself takes: floats (N, 3, size, size), normalised as its weights expect it."""
         x = (faces.float() - self.mean) / self.std
-        if x.shape[-1] != self.size:
+        if x.shape[-2:] != (self.size, self.size):
             x = F.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True)
         return x.contiguous(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
 
@@ -90,7 +92,7 @@ def _new_net(name, dim, size, pretrained, options):
         try:
             return Mamba(dim, **options)
         except TypeError as error:
-            raise ValueError(f"The encoder 'mamba' takes width and depth: {error}.") from None
+            raise ValueError(f"The encoder 'mamba' takes width, depth and patch: {error}.") from None
     name, small = SMALL.get(name, (name, {}))
     options = small | options
     if not timm.is_model(name) and name not in torchvision.models.list_models():
@@ -101,7 +103,7 @@ def _new_net(name, dim, size, pretrained, options):
             return timm.create_model(name, pretrained=pretrained, num_classes=dim or 0, **options)
         net = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None, **options)
     except Exception as error:
-        what = ("its ImageNet weights can't be fetched; without a connection choose weights \"none\"" if pretrained
+        what = ("its ImageNet weights can't be fetched; without a connection choose weights \"none\" (FACES_WEIGHTS=none)" if pretrained
                 else f"it does not take {options}")
         raise ValueError(f"The encoder '{name}' can't be made: {what} ({error}).") from None
     replace_last_linear(net, dim)
@@ -144,13 +146,17 @@ def load_what_fits(encoder, path):
     if len(fits) < len(own) / 2:
         raise ValueError(f"{path} is of another encoder: only {len(fits)} of {len(own)} tensors fit "
                          f"'{encoder.settings['name']}'.")
+    left = [key for key in own if key not in fits]
+    if left:
+        print(f"{Path(path).name}: {len(fits)} of {len(own)} tensors are taken; as they were stay {', '.join(left[:4])}"
+              f"{f' and {len(left) - 4} more' if len(left) > 4 else ''}.")
     encoder.load_state_dict(own | fits)
 
 
 def weights_id(network):
-    """Eight letters that stand for the weights of a network: another training, another id."""
-    state = b"".join(tensor.cpu().contiguous().numpy().tobytes() for tensor in network.state_dict().values())
-    return f"{zlib.crc32(state):08x}"
+    """Eight letters that stand for a network, its settings and its weights: another size or training, another id."""
+    settings = f"{getattr(network, 'settings', type(network).__name__)} {getattr(network, 'mirror', True)}"
+    return digest(settings, *(part for item in network.state_dict().items() for part in item))[:8]
 
 
 def replace_last_linear(net, dim):
@@ -172,27 +178,6 @@ def unfreeze_last(encoder, blocks):
         for parameter in module.parameters():
             parameter.requires_grad = True
     return sum(p.numel() for p in encoder.parameters() if p.requires_grad)
-
-
-class LayerFreezer:
-    """Let the first layers of an encoder rest: layers[i] of them in epoch i, the last entry ever after.
-
-    For networks whose children stand in the order of the picture's way, such as ResNets (10 children) and torchvision's
-    MobileNets (those of their `features`, 19 in mobilenet_v2).
-    Resting layers keep their weights and, in batch normalisation, their statistics.
-    """
-
-    def __init__(self, layers):
-        self.layers = list(layers)
-
-    def __call__(self, encoder, epoch):
-        resting = self.layers[min(epoch, len(self.layers) - 1)]
-        for layer in list(getattr(encoder.net, "features", encoder.net).children())[:resting]:
-            layer.requires_grad_(False)
-            layer.eval()
-
-    def __repr__(self):
-        return f"LayerFreezer({self.layers})"
 
 
 @torch.inference_mode()

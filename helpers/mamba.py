@@ -70,11 +70,18 @@ class ConvBlock(nn.Module):
 
 
 class Mamba(nn.Module):
-    """Floats (N, 3, H, W) -> (N, outputs). Convolutions cut patches of 8 pixels; then blocks of both kinds in turn."""
+    """Floats (N, 3, H, W) -> (N, outputs). Convolutions cut patches; then blocks of both kinds in turn.
 
-    def __init__(self, outputs=128, width=128, depth=4):
+    patch: side of a patch in pixels, a power of two. Time and memory grow with the square of the number of patches.
+    """
+
+    def __init__(self, outputs=128, width=128, depth=4, patch=8):
         super().__init__()
-        sizes = (3, width // 4, width // 2, width)
+        halvings = int(patch).bit_length() - 1
+        if patch < 2 or 2 ** halvings != patch or width < 2 ** halvings:
+            raise ValueError(f"A patch of 'mamba' has a side of 2, 4, 8, 16, ... pixels, not more than its width ({width}); "
+                             f"it is {patch}.")
+        sizes = (3, *(width >> k for k in reversed(range(halvings))))
         self.patches = nn.Sequential(*(layer for i, o in zip(sizes, sizes[1:]) for layer in (
             nn.Conv2d(i, o, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(o), nn.GELU())))
         self.convs = nn.ModuleList(ConvBlock(width) for _ in range(depth))

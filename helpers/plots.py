@@ -76,13 +76,13 @@ def heatmaps(crop, maps, names, title=None):
 
 
 def curves(histories, panels, title=None):
-    """Training curves: histories {name: list of rows}; panels {column: label of its axis}."""
+    """Training curves: histories {name: list of rows}; panels {column: label of its axis}; held-out photos are dashed."""
     rows, columns = (2, -(-len(panels) // 2)) if len(panels) > 3 else (1, len(panels))
     figure, axes = plt.subplots(rows, columns, figsize=(4.2 * columns, 3.2 * rows), squeeze=False)
     for axis, (key, label) in zip(axes.flat, panels.items()):
         for k, (name, history) in enumerate(histories.items()):  # one colour for each run, also where a panel lacks some
-            own = [row for row in history if key in row]
-            axis.plot([row["epoch"] for row in own], [row[key] for row in own], color=f"C{k}", label=name)
+            for column, style, named in ((key, "-", name), (f"held_out_{key}", "--", None)):
+                axis.plot([r["epoch"] for r in history], [r.get(column, np.nan) for r in history], style, color=f"C{k}", label=named)
         axis.set(xlabel="epoch", ylabel=label)
     axes[0, -1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))  # beside the lines, never on them
     return _done(figure, title)

@@ -2,6 +2,7 @@
 
     FACES_DATASET=lfw FACES_EPOCHS=5 jupyter lab
 """
+import math
 import os
 import re
 import zlib
@@ -111,6 +112,8 @@ def load_settings(environment=os.environ):
         least = 0 if name in ("seed", "split_seed", "distractor_people", "test_share") else 1e-9
         if kind in (int, float) and getattr(settings, name) < least:
             raise ValueError(f"FACES_{name.upper()} is {getattr(settings, name)}, which is too small.")
+        if kind is str and name != "roles" and not getattr(settings, name).strip():
+            raise ValueError(f"FACES_{name.upper()} is empty: give it a value, or do not set it.")
     if settings.test_share >= 1:
         raise ValueError(f"FACES_TEST_SHARE is {settings.test_share}, which leaves no photos to train on; choose 0.2, say.")
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", settings.device):
@@ -131,6 +134,9 @@ def load_settings(environment=os.environ):
 
 def _convert(variable, text, kind):
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError:
         raise ValueError(f"{variable} is '{text}', but it must be of the kind '{kind.__name__}'.") from None
+    if kind is float and not math.isfinite(value):
+        raise ValueError(f"{variable} is '{text}', but it must be a finite number.")
+    return value

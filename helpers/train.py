@@ -1,21 +1,28 @@
 """Train a recogniser by command: `python -m helpers.train dataset=celeba loss=arcface encoder=resnet34 epochs=40`.
 
 Every setting stands in helpers/config/train.yaml; `-m loss=ce,arcface,triplet` trains one after another. A run that was
-stopped goes on when the same command is given again. On several GPUs, or processes:
-`accelerate launch --multi_gpu --num_processes 2 -m helpers.train loss=arcface`.
+stopped goes on when the same command is given again. An error is one sentence; `--debug` shows where it came from. On
+several GPUs, or processes: `accelerate launch --multi_gpu --num_processes 2 -m helpers.train loss=arcface`.
 """
 import argparse
 import atexit
+import difflib
 import os
+import re
+import sys
 from dataclasses import fields
 from datetime import timedelta
+from pathlib import Path
 
 import hydra
 import torch
 from accelerate import PartialState
 from hydra import compose, initialize_config_module
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from safetensors.torch import load_file
 
 from .batches import people_by_photos
 from .course import new_encoder, save_model
@@ -26,23 +33,37 @@ from .settings import Settings, load_settings
 from .teachers import teacher_embeddings
 from .verification import measure
 
+PATHS = ("dataset", "data_dir", "runs_dir", "roles", "hourglass", "weights", "teacher", "name")  # may hold anything
+
+
+class _Stop(BaseException):
+    """Carries an error past Hydra, which would print lines of its own."""
+
 
 @hydra.main(version_base="1.3", config_path="config", config_name="train")
 def main(config):
+    """What Hydra calls with each configuration."""
+    try:
+        train(config)
+    except Exception as error:
+        raise _Stop(error) from None
+
+
+def train(config):
     """Train as the configuration says, measure, and leave encoder.safetensors in the run folder."""
     given = {f"FACES_{field.name.upper()}": str(config[field.name]) for field in fields(Settings)
              if config.get(field.name) is not None}
     settings = load_settings(os.environ | given)
     # the others wait while one makes the straight faces, which takes longer than the usual ten minutes
     processes = PartialState(cpu=settings.torch_device.type == "cpu", timeout=timedelta(hours=12))
-    with processes.main_process_first():
+    options = OmegaConf.to_container(config.encoder_options) if config.encoder_options else {}
+    with processes.main_process_first():  # weights that have to be fetched first: without a connection one learns of it at once
+        encoder = new_encoder(settings, face_stem=config.face_stem, flat_head=config.flat_head, **options)
         data = recognition_data(settings)
     for field in fields(Settings):  # what was null, now as it is
         if field.name in config:
             config[field.name] = getattr(settings, field.name)
     config.classes = data.n_people
-    options = OmegaConf.to_container(config.encoder_options) if config.encoder_options else {}
-    encoder = new_encoder(settings, face_stem=config.face_stem, flat_head=config.flat_head, **options)
     torch.manual_seed(settings.seed)
     loss = instantiate(config.loss)
     batches = batches_of(config.photos_each, data.train_people, settings.batch_size)
@@ -54,8 +75,13 @@ def main(config):
         config.name, loss, data, settings, encoder, targets,
         batches=batches, augment=instantiate(config.augment), hours=config.hours,
         optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, schedule=config.schedule,
-        freezer=config.freeze and LayerFreezer(config.freeze), keep={"config.yaml": OmegaConf.to_yaml(config)})
+        T_0=config.T_0, eta_min=config.eta_min, best=config.best, freezer=config.freeze and LayerFreezer(config.freeze), keep={"config.yaml": OmegaConf.to_yaml(config)})
     if processes.is_main_process:
+        if config.best:  # its centres are not kept: those of the last epoch fit no other encoder
+            encoder.load_state_dict(load_file(run.folder / "best.safetensors"))
+            loss = None
+            epoch = max(run.history, key=lambda row: row[config.best])["epoch"]
+            print(f"The best epoch by {config.best} is {epoch:.0f} of {len(run.history)}; it is measured and kept.")
         results = figures(encoder, data, loss)
         run.save_results(**results)
         try:
@@ -88,7 +114,62 @@ def batches_of(photos_each, people, batch_size):
     return photos_each and people_by_photos(people, max(2, batch_size // photos_each), photos_each)
 
 
+def overrides(words: list) -> list:
+    """The words of the command line as Hydra takes them: paths of any name in quotes, and no setting that there is not."""
+    known = {*OmegaConf.load(Path(__file__).with_name("config") / "train.yaml"), "loss", "augment"} - {"defaults"}
+    several = bool({"-m", "--multirun"} & set(words))
+    own_file = any(word.partition("=")[0] in ("--config-name", "-cn") for word in words)  # may have settings of its own
+    done = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        name = key.lstrip("+~").partition(".")[0].partition("/")[0]
+        if word.startswith("-") or not equals:
+            done.append(word)
+            continue
+        if name not in known and not own_file:
+            near = difflib.get_close_matches(name, known, 1)
+            raise ValueError(f"There is no setting '{name}'" + (f": did you mean {near[0]}?" if near else
+                             "; helpers/config/train.yaml has them all."))
+        done.append(f"{key}={_quoted(value, several)}" if key.lstrip("+") in PATHS else word)
+    return done
+
+
+def _quoted(value, several=False):
+    """A path in Hydra's quotes, whatever it holds; several: paths between commas, unless there is such a path."""
+    if several and "," in value and not Path(value).exists():
+        return ",".join(_quoted(part) for part in value.split(","))
+    if value in ("", "null") or (value[0] in "'\"[" and not Path(value).exists()):  # in quotes already, or a list
+        return value
+    value = re.sub(r"(\\*)'", r"\1\1\\'", value.replace("${", "\\${"))
+    return "'" + re.sub(r"(\\+)$", r"\1\1", value) + "'"
+
+
+def sentence(error: Exception) -> str:
+    """An error as one sentence: our own as it is, Hydra's without its advice, others with their kind."""
+    cause = error.__cause__ if isinstance(error.__cause__, (ValueError, OSError)) else error
+    noise = r"To append to your config use \S+|full_key: \S*|object_type=\S*|Config search path:.*"
+    text = " ".join(re.sub(noise, "", str(cause), flags=re.DOTALL).split())
+    ours = isinstance(cause, (ValueError, OSError, HydraException, OmegaConfBaseException)) or type(cause) is RuntimeError
+    return text if ours and text else f"{type(cause).__name__}: {text} (--debug shows where)"
+
+
+def run(words: list) -> None:
+    """Train as the command line says; errors end in one sentence, or, with --debug, in Python's own words."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra hands errors on
+    try:
+        sys.argv[1:] = overrides([word for word in words if word != "--debug"])
+        main()
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on after the last finished epoch.", file=sys.stderr)
+        sys.exit(130)
+    except (Exception, _Stop) as error:
+        error = error.args[0] if isinstance(error, _Stop) else error
+        if "--debug" in words:
+            raise error from None
+        sys.exit(sentence(error))
+
+
 if __name__ == "__main__":
     if hasattr(argparse.ArgumentParser, "_check_help"):  # since Python 3.14 it refuses the help text of Hydra's own options:
         argparse.ArgumentParser._check_help = lambda parser, action: None  # github.com/hydra-ecosystem/hydra/issues/3121
-    main()
+    run(sys.argv[1:])

@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import PartialState
 
@@ -46,7 +47,7 @@ def main(arguments=None):
 def train_hourglass(options):
     """Learn points set by hand, in every turn, size and quality, then polish on photos changed less.
 
-    A twentieth of each set's photos is held out, for the curves.
+    A twentieth of each set's people is held out, for the curves.
     """
     parts = [photos_with_points(photos, points, options.split) for photos, points in options.data]
     if options.celeba:
@@ -74,16 +75,23 @@ def train_hourglass(options):
 
 
 def gather(parts, options):
-    """Crops uint8 (N, 3, 176, 176), points (N, 5, 2), and which are held out (N,): every twentieth of each set."""
-    crops, points, skipped = [], [], []
+    """Crops uint8 (N, 3, 176, 176), points (N, 5, 2), and which are held out (N,): every twentieth person of each set."""
+    crops, points, skipped, held_out = [], [], [], []
     for faces in parts:
         cut, five, bad = landmark_crops(faces, ROOM, WIDEN * ROOM / CROP, options.device)
         print(f"{faces.name}: {len(cut)} photos, {len(bad)} skipped")
         crops.append(cut)
         points.append(five)
+        held_out.append(hold_out(faces.people[[i for i in range(len(faces)) if i not in bad]]))
         skipped += [(faces.files[i], why) for i, why in bad.items()]
     write_text(Path(f"{options.run}_skipped.csv"), to_csv([("photo", "why"), *skipped]))
-    return torch.cat(crops), torch.cat(points), torch.cat([torch.arange(len(cut)) % 20 == 0 for cut in crops])
+    return torch.cat(crops), torch.cat(points), torch.cat(held_out)
+
+
+def hold_out(people: np.ndarray) -> torch.Tensor:
+    """Which photos (N,) are held out, bool: all of every twentieth person, or, of fewer than 20 people, every twentieth photo."""
+    known, number = np.unique(people, return_inverse=True)
+    return torch.from_numpy((number if len(known) >= 20 else np.arange(len(people))) % 20 == 0)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from .augment import as_change
 from .batches import shuffled
 from .devices import best_precision, new_accelerator, pick, seed_all
 from .files import alone_in
-from .fingerprint import fingerprint, ingredients, letters, stable_name, what_changed  # noqa: F401
+from .ingredients import fingerprint, ingredients, letters, stable_name, what_changed  # noqa: F401
 from .optimisers import OPTIMIZERS, check_recipe, new_schedule, parameter_groups
 from .progress import progress_bar
 from .runs import Run

@@ -55,6 +55,13 @@ def test_warp_agrees_with_scikit_image_inside_the_photo():
     assert np.abs(ours - oracle).max() <= 1.5
 
 
+def test_inverse_agrees_with_torchs():
+    matrices = torch.randn(50, 2, 3, generator=torch.Generator().manual_seed(0)) + torch.eye(2, 3) * 3
+    whole = torch.cat([matrices, torch.tensor([[[0.0, 0, 1]]]).expand(50, 1, 3)], 1)
+    assert torch.allclose(invert(matrices), torch.linalg.inv(whole)[:, :2], atol=1e-4)
+    assert torch.allclose(invert(matrices[0]), invert(matrices)[0])
+
+
 def test_identity_warp_and_composition():
     photo = torch.randint(0, 256, (1, 3, 40, 40), dtype=torch.uint8)
     same = torch.eye(2, 3)[None]

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
+from torchvision.transforms import v2
 
 from helpers.alignment import REFERENCE, fit_similarity, transform
-from helpers.augment import Degrade, Jitter, MaskAugmentation, Photometric
+from helpers.augment import Compose, Degrade, Jitter, MaskAugmentation, Photometric, PhotometricSet, as_change
 from helpers.landmarks import decode_heatmaps, encode_heatmaps
 
 
@@ -151,3 +152,31 @@ def test_light_stretches_about_the_mean_grey():
     for reached in (lift, gain):  # the mean moves by the lift alone, whatever the gain
         assert 0.35 < reached.abs().max() < 0.401 and abs(reached.mean()) < 0.05
     assert abs(np.corrcoef(lift, gain)[0, 1]) < 0.2
+
+
+def test_the_set_of_six_holds_each_photo_and_its_five_changes():
+    images, people = pictures(3, 32), torch.tensor([4, 7, 9])
+    torch.manual_seed(0)
+    out, six_times = PhotometricSet()(images, people)
+    assert out.shape == (18, 3, 32, 32) and six_times.tolist() == [4, 7, 9] * 6
+    assert out.min() >= 0 and out.max() <= 255 and torch.allclose(out[:3], images.float(), atol=1e-3)
+    grey, coarse = out[3:6], out[12:15]
+    assert torch.allclose(grey[:, 0], grey[:, 1], atol=1e-3) and all(len(image.round().unique()) <= 4 for image in coarse)
+    assert all((changed - images).abs().mean() > 1 for changed in out[3:].split(3))
+
+
+def test_transforms_of_torchvision_change_each_picture_by_itself():
+    images, people = pictures(40, 16), torch.arange(40)
+    flip = as_change(v2.RandomHorizontalFlip())
+    torch.manual_seed(0)
+    out, same = flip(images, people)
+    flipped = [bool((out[i] == images[i].flip(-1)).all()) for i in range(40)]
+    assert 8 < sum(flipped) < 32 and torch.equal(same, people), "each with its own luck"
+    assert all(flipped[i] or torch.equal(out[i], images[i]) for i in range(40))
+    whole = Compose(Jitter(size=16), v2.RandAugment())  # floats come from the first
+    assert whole(images, people)[0].dtype == torch.uint8 and "RandAugment" in repr(whole)
+    with pytest.raises(ValueError, match="stay uint8"):
+        as_change(v2.ToDtype(torch.float32, scale=True))(images, people)
+    with pytest.raises(ValueError, match="not its points"):
+        flip(images, torch.zeros(40, 5, 2))
+    assert as_change(None) is None and isinstance(as_change(Jitter()), Jitter)

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -70,6 +71,24 @@ def test_a_study_trains_each_variant_once_and_its_table_is_ordered(small):
     assert {row["run"] for row in table} == set(variants)
     rates = [runs[row["run"]].results["tpr"] for row in table]
     assert rates == sorted(rates, reverse=True) and table[0]["accuracy"].count(".") == 3
+    for run in runs.values():  # training and held-out photos in each run's curves
+        assert all(0 <= row["held_out_accuracy"] <= 1 for row in run.history)
+        assert "held_out_accuracy" in (run.folder / "curves.csv").read_text().splitlines()[0]
+
+
+def test_a_studys_figures_are_measured_again_where_the_photos_changed(small, monkeypatch):
+    data = recognition.recognition_data(small)
+    tiny, calls = replace(small, study_epochs=1, embedding=16, encoder_size=32), SimpleNamespace(count=0)
+    measure = recognition.strangers_figures
+
+    def counted(*given, **options):
+        calls.count += 1
+        return measure(*given, **options)
+
+    monkeypatch.setattr(recognition, "strangers_figures", counted)
+    for photos, times in ((data.query, 1), (data.query, 1), (data.query[:].flip(-2), 2), (data.query[:].flip(-2), 2)):
+        recognition.study({"base": {}}, replace(data, query=photos), tiny)
+        assert calls.count == times
 
 
 def test_whose_points_straighten_is_a_setting(small):

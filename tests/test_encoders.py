@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from helpers.encoders import Encoder, LayerFreezer, embed
+from helpers.encoders import Encoder, LayerFreezer, embed, weights_id
 
 
 @pytest.mark.parametrize("name", ["resnet10_small", "mamba", "resnet18", "resnet34", "resnet50", "resnext50_32x4d",
@@ -134,3 +134,30 @@ def test_wrong_names_and_options_are_refused():
         Encoder("resnet18", None, 112, img_size=112)
     with pytest.raises(ValueError, match="mirror=False"):
         embed(Encoder("resnet10_small"), torch.zeros(1, 3, 112, 112), attn_mask=torch.ones(1, 1, 2, 2))
+
+
+def test_an_encoders_id_covers_its_settings_and_weights():
+    def made(size=32, dim=16, seed=0, **options):
+        torch.manual_seed(seed)
+        return Encoder("resnet10_small", dim, size, **options)
+
+    first = weights_id(made())
+    assert first == weights_id(made()) and len(first) == 8
+    bent = made()
+    bent.net.fc.bias.data[3] += 1e-6
+    assert len({first, weights_id(made(size=64)), weights_id(made(seed=1)), weights_id(made(dim=17)), weights_id(bent)}) == 5
+
+
+def test_weights_that_stay_as_they_were_are_named(tmp_path, capsys):
+    save_file(Encoder("resnet10_small", 32, 64).state_dict(), tmp_path / "first.safetensors")
+    Encoder("resnet10_small", 32, 64, weights=str(tmp_path / "first.safetensors"))
+    assert capsys.readouterr().out == ""
+    Encoder("resnet10_small", 16, 64, weights=str(tmp_path / "first.safetensors"))
+    told = capsys.readouterr().out
+    assert "tensors are taken; as they were stay net.fc.weight, net.fc.bias." in told and str(tmp_path) not in told
+
+
+def test_faces_that_are_not_square_are_brought_to_the_networks_size():
+    encoder = Encoder("resnet10_small", 8, 64)
+    for shape in ((112, 64), (64, 112), (64, 64), (30, 40)):
+        assert encoder.prepare(torch.zeros(1, 3, *shape, dtype=torch.uint8)).shape == (1, 3, 64, 64)

@@ -19,6 +19,7 @@ from helpers.detection import Detections, detect
 from helpers.faces import POINT_COLUMNS, photos_with_points
 from helpers.landmark_set import box_about, landmark_crops, nearest_face
 from helpers.landmarks import StackedHourglass, decode_heatmaps, encode_heatmaps
+from helpers.train_hourglass import hold_out
 from helpers.train_hourglass import main as train_hourglass
 
 
@@ -127,6 +128,13 @@ def test_training_by_command_leaves_a_model_and_is_not_repeated(labelled, tmp_pa
     again = course.load_model(StackedHourglass, tmp_path / "model.safetensors")
     assert len(list(tmp_path.glob("runs/run-*"))) == 1
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values()))
+
+
+def test_nobody_is_on_both_sides_of_the_hourglasss_curve():
+    people = np.random.default_rng(0).permutation(np.arange(300) % 60 * 7)  # five photos each, numbers with gaps
+    held_out = hold_out(people).numpy()
+    assert held_out.sum() == 15 and not set(people[held_out]) & set(people[~held_out])
+    assert hold_out(np.zeros(40)).sum() == 2, "of one folder of photos, photos"
 
 
 def test_training_without_its_points_ends_in_a_sentence(tmp_path):

@@ -64,3 +64,15 @@ def test_first_steps_are_from_a_thousandth_to_a_tenth():
     steps = torch.nn.functional.softplus(MambaBlock(128).step_bias)
     assert steps[0].item() == pytest.approx(0.001, rel=0.02) and steps[-1].item() == pytest.approx(0.1, rel=0.02)
     assert torch.allclose(steps.log().diff(), steps.log().diff()[0].expand(len(steps) - 1), atol=1e-3)
+
+
+@pytest.mark.parametrize("patch", [4, 8, 16])
+def test_the_side_of_a_patch_is_a_setting(patch):
+    encoder = Encoder("mamba", 8, 32, width=16, depth=1, patch=patch)
+    seen = []
+    encoder.net.mambas[0].register_forward_hook(lambda module, given, made: seen.append(made.shape))
+    encoder(torch.zeros(2, 3, 32, 32))
+    assert seen == [(2, (32 // patch) ** 2, 16)]
+    for wrong in (3, 0, 1, 12, 64):
+        with pytest.raises(ValueError, match="A patch of 'mamba'"):
+            Encoder("mamba", 8, 32, width=16, depth=1, patch=wrong)

@@ -34,3 +34,22 @@ def test_other_people_have_a_folder_of_their_own(tmp_path):
     variants = [{}, {"FACES_SEED": "1"}, {"FACES_SPLIT_SEED": "1"}, {"FACES_PEOPLE": "20"}, {"FACES_DATASET": str(tmp_path / "a" / "orl")},
                 {"FACES_DATASET": str(tmp_path / "b" / "orl")}]
     assert len({load_settings(variant).run_dir for variant in variants}) == len(variants)
+
+
+@pytest.mark.parametrize("variable", ["FACES_SIGMA", "FACES_TEST_SHARE"])
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
+def test_numbers_that_are_not_finite_are_refused(variable, text):
+    with pytest.raises(ValueError, match=f"{variable} is '{text}'"):
+        load_settings({variable: text})
+
+
+@pytest.mark.parametrize("device", ["cpu:x", "cuda:", "cpu:-3", "mps:99x"])
+def test_devices_that_do_not_exist_are_refused_at_once(device):
+    with pytest.raises(ValueError, match="FACES_DEVICE is"):
+        load_settings({"FACES_DEVICE": device})
+
+
+@pytest.mark.parametrize("variable", ["FACES_DATASET", "FACES_ENCODER", "FACES_DATA_DIR", "FACES_WEIGHTS"])
+def test_empty_settings_are_refused(variable):
+    with pytest.raises(ValueError, match=f"{variable} is empty"):
+        load_settings({variable: " "})

@@ -9,6 +9,7 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
+from helpers import train as train_command
 from helpers.course import load_model
 from helpers.encoders import Encoder
 from helpers.roles import ROLES
@@ -40,7 +41,8 @@ def test_every_augmentation_of_the_configuration_keeps_range_and_people(name, ra
         config = compose("train", [f"augment={name}", "encoder_size=64"])
     torch.manual_seed(0)
     faces, people = instantiate(config.augment)(*random_faces)
-    assert faces.shape[:2] == (24, 3) and torch.equal(people, random_faces[1])
+    times = 6 if name == "six" else 1
+    assert faces.shape[:2] == (24 * times, 3) and torch.equal(people, random_faces[1].repeat(times))
     assert faces.min() >= 0 and faces.max() <= 255
 
 
@@ -78,3 +80,47 @@ def test_the_command_under_accelerate_launch_trains_in_two_processes(tmp_path):
     assert out.count("2 epochs in") == 1
     (run,) = saved_runs(next((tmp_path / "runs").iterdir()))
     assert len(run.history) == 2 and "tpr" in run.results
+
+
+NAMES = ["photos (1)", "фото", "a,b", "it's", "c:\\people\\", "[brackets]", "100%", "a=b", "${dataset}", "2024", "1e3", "~x", "with \"quotes\"",
+         "новая папка (2)", "{braces}", "back\\'slash"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_paths_of_any_name_arrive_as_they_are(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if name.startswith(("[", "{")):
+        (tmp_path / name).mkdir()  # else it might be meant as a list
+    for key in ("dataset", "weights", "runs_dir"):
+        with initialize_config_module("helpers.config", version_base="1.3"):
+            config = compose("train", train_command.overrides([f"{key}={name}", "loss=ce"]))
+        assert str(config[key]) == name
+
+
+def test_several_paths_are_tried_one_after_another():
+    assert train_command.overrides(["-m", "dataset=a (1),b", "loss=ce,arcface"]) == ["-m", "dataset='a (1)','b'", "loss=ce,arcface"]
+    assert train_command.overrides(["teacher=[a,b]", "weights=null", "dataset='a b'"]) == ["teacher=[a,b]", "weights=null", "dataset='a b'"]
+
+
+@pytest.mark.parametrize("word, says", [("batchsize=3", "did you mean batch_size"), ("+batchsize=3", "did you mean batch_size"),
+                                        ("++epoch=3", "did you mean epochs"), ("los=ce", "did you mean loss"), ("qqq=1", "train.yaml")])
+def test_misspelt_settings_are_refused(word, says):
+    with pytest.raises(ValueError, match=says):
+        train_command.overrides([word])
+
+
+@pytest.mark.parametrize("words, says", [
+    (["loss=arcfase"], "Could not find 'loss/arcfase'"), (["loss.margn=1"], "Could not override 'loss.margn'"),
+    (["people=many"], "FACES_PEOPLE is 'many'"), (["dataset=nowhere (1)"], "nowhere (1)"), (["device=cpu:x"], "FACES_DEVICE"),
+    (["epochs=(3"], "epochs"), (["batchsize=3"], "did you mean"), (["loss=ce", "encoder=resnet19", "people=4", "query_people=3"], "resnet19")])
+def test_mistakes_end_in_one_sentence(words, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(SystemExit) as stopped:
+        train_command.run([*words, f"data_dir={tmp_path}", f"runs_dir={tmp_path}"])
+    text = str(stopped.value.code)
+    assert says in text and "\n" not in text and "Traceback" not in capsys.readouterr().err and "use +" not in text
+    with pytest.raises(Exception) as raised:
+        train_command.run([*words, f"data_dir={tmp_path}", f"runs_dir={tmp_path}", "--debug"])
+    assert not isinstance(raised.value, SystemExit)

@@ -1,0 +1,43 @@
+"""How well an encoder in training knows photos held out of the people it learns: one figure for each epoch.
+
+Unseen identities are never looked at while training; this is what shows overfitting, and what `best=` may choose by.
+"""
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .metrics import knn_correct
+
+GALLERY = 4  # training photos of each person that kNN compares with: enough for a curve, and cheap
+PROBES = 2000  # held-out photos at most, spread evenly
+
+
+def held_out(data, loss):
+    """evaluate(encoder) -> dict for `fit`, of a RecognitionData; None if no photos are held out.
+
+    held_out_accuracy: the share of data.test whom the loss's own centres name rightly, without a margin. For losses that
+    have none, held_out_knn: the share that is named rightly by the nearest of a few training photos of each person.
+    """
+    if not len(data.test):
+        return None
+    probes = torch.from_numpy(np.unique(np.linspace(0, len(data.test) - 1, min(PROBES, len(data.test))).round().astype(int)))
+    people = torch.as_tensor(data.test_people)[probes]
+    train_people = torch.as_tensor(data.train_people)
+    order = train_people.argsort(stable=True)
+    of_each = order.split(train_people.unique(return_counts=True)[1].tolist())
+    gallery = torch.cat([photos[:GALLERY] for photos in of_each])
+
+    @torch.inference_mode()
+    def evaluate(encoder):
+        device = next(encoder.parameters()).device
+
+        def features(faces, index):
+            return torch.cat([encoder(torch.as_tensor(faces[rows]).to(device)).float() for rows in index.split(64)])
+
+        found = features(data.test, probes)
+        if hasattr(loss, "logits"):
+            return {"held_out_accuracy": (loss.logits(found).argmax(1).cpu() == people).float().mean()}
+        known, asked = (F.normalize(x).cpu().numpy() for x in (features(data.train, gallery), found))
+        return {"held_out_knn": knn_correct(known, train_people[gallery].numpy(), asked, people.numpy()).mean()}
+
+    return evaluate
