@@ -213,8 +213,8 @@ class EachPicture:
         images = images if images.dtype == torch.uint8 else images.round().clamp(0, 255).byte()
         changed = torch.stack([self.transform(image) for image in images])
         if changed.dtype != torch.uint8:
-            raise ValueError(f"{self.transform} gives {changed.dtype}, but pictures stay uint8 here: leave out ToTensor, ToDtype "
-                             "and Normalize, since the encoder scales and normalises by itself.")
+            raise ValueError(f"{self.transform} gives {changed.dtype}, but pictures stay uint8 here: leave out ToTensor, "
+                             "ToDtype and Normalize, since the encoder scales and normalises by itself.")
         return changed, targets
 
     def __repr__(self):

@@ -103,7 +103,8 @@ def _new_net(name, dim, size, pretrained, options):
             return timm.create_model(name, pretrained=pretrained, num_classes=dim or 0, **options)
         net = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None, **options)
     except Exception as error:
-        what = ("its ImageNet weights can't be fetched; without a connection choose weights \"none\" (FACES_WEIGHTS=none)" if pretrained
+        what = ("its ImageNet weights can't be fetched; without a connection choose weights \"none\" (FACES_WEIGHTS=none)"
+                if pretrained
                 else f"it does not take {options}")
         raise ValueError(f"The encoder '{name}' can't be made: {what} ({error}).") from None
     replace_last_linear(net, dim)

@@ -25,7 +25,7 @@ def layers_of(net: nn.Module) -> list:
 
 
 class LayerFreezer:
-    """Freeze the first layers of an encoder, as `layers_of` counts them: layers[i] of them in epoch i, the last entry ever after.
+    """Freeze the first layers of an encoder, as `layers_of` counts them: layers[i] in epoch i, the last entry ever after.
 
     Frozen layers keep their weights and, in batch normalisation, their statistics. A list that would freeze the embedding
     layer is refused, since then nothing of the encoder would learn.

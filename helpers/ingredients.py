@@ -69,7 +69,10 @@ def what_changed(folder: str | Path, made_of: dict) -> str | None:
     folder = Path(folder)
     found = folder.parent.glob(f"{glob.escape(folder.name)}-??????/settings.json")
     for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
-        before = json.loads(path.read_text(encoding="utf-8")).get("made_of", {})
+        try:
+            before = json.loads(path.read_text(encoding="utf-8")).get("made_of", {})
+        except (ValueError, OSError):
+            continue  # damaged: no reason to stop another run
         if all(before.get(key) == made_of[key] for key in ("settings", "the first weights")):
             changed = {key for key in made_of.keys() | before.keys() if before.get(key) != made_of.get(key)}
             if "Python" in changed:  # compiles the same files otherwise

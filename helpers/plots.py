@@ -82,7 +82,7 @@ def curves(histories, panels, title=None):
     for axis, (key, label) in zip(axes.flat, panels.items()):
         for k, (name, history) in enumerate(histories.items()):  # one colour for each run, also where a panel lacks some
             for column, style, named in ((key, "-", name), (f"held_out_{key}", "--", None)):
-                axis.plot([r["epoch"] for r in history], [r.get(column, np.nan) for r in history], style, color=f"C{k}", label=named)
+                axis.plot([r["epoch"] for r in history], [r.get(column, np.nan) for r in history], f"C{k}{style}", label=named)
         axis.set(xlabel="epoch", ylabel=label)
     axes[0, -1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))  # beside the lines, never on them
     return _done(figure, title)

@@ -1,6 +1,7 @@
 """What a training leaves on disk: a folder with settings, curves, checkpoint and weights."""
 import csv
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,13 +20,14 @@ class Run:
         self.settings = _read_json(self.folder / "settings.json")
         self.results = _read_json(self.folder / "results.json")
         if self.finished:
-            with open(self.folder / "curves.csv", newline="") as file:
+            with readable(self.folder / "curves.csv"), open(self.folder / "curves.csv", newline="") as file:
                 self.history = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
             self.seconds = self.settings.get("seconds", 0.0)
 
     def load_into(self, model, loss=None):
         """Put the trained weights into `model` (and the loss's own into `loss`)."""
-        weights = load_file(self.folder / "model.safetensors")
+        with readable(self.folder / "model.safetensors"):
+            weights = load_file(self.folder / "model.safetensors")
         for name, module in (("model", model), ("loss", loss)):
             if module is not None:
                 module.load_state_dict({k[len(name) + 1:]: v for k, v in weights.items() if k.startswith(name + ".")})
@@ -48,7 +50,8 @@ class Run:
         path = self.folder / "checkpoint.pt"
         if not path.exists():
             return 0
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with readable(path):
+            state = torch.load(path, map_location="cpu", weights_only=True)
         both.load_state_dict(state["both"])
         optimiser.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
@@ -86,4 +89,15 @@ def saved_runs(folder):
 
 
 def _read_json(path):
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    with readable(path):
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+@contextmanager
+def readable(path):
+    """Whatever a library says of a file of a run that is cut short or missing, say it in one sentence."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{path} can't be read ({type(error).__name__}), perhaps since a disk was full or a copy was cut short: "
+                         f"delete the folder {path.parent}, and train anew.") from None

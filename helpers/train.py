@@ -57,7 +57,7 @@ def train(config):
     # the others wait while one makes the straight faces, which takes longer than the usual ten minutes
     processes = PartialState(cpu=settings.torch_device.type == "cpu", timeout=timedelta(hours=12))
     options = OmegaConf.to_container(config.encoder_options) if config.encoder_options else {}
-    with processes.main_process_first():  # weights that have to be fetched first: without a connection one learns of it at once
+    with processes.main_process_first():  # the encoder first: where its weights can't be fetched, one learns of it at once
         encoder = new_encoder(settings, face_stem=config.face_stem, flat_head=config.flat_head, **options)
         data = recognition_data(settings)
     for field in fields(Settings):  # what was null, now as it is
@@ -75,7 +75,8 @@ def train(config):
         config.name, loss, data, settings, encoder, targets,
         batches=batches, augment=instantiate(config.augment), hours=config.hours,
         optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, schedule=config.schedule,
-        T_0=config.T_0, eta_min=config.eta_min, best=config.best, freezer=config.freeze and LayerFreezer(config.freeze), keep={"config.yaml": OmegaConf.to_yaml(config)})
+        T_0=config.T_0, eta_min=config.eta_min, best=config.best,
+        freezer=config.freeze and LayerFreezer(config.freeze), keep={"config.yaml": OmegaConf.to_yaml(config)})
     if processes.is_main_process:
         if config.best:  # its centres are not kept: those of the last epoch fit no other encoder
             encoder.load_state_dict(load_file(run.folder / "best.safetensors"))

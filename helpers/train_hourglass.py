@@ -89,7 +89,7 @@ def gather(parts, options):
 
 
 def hold_out(people: np.ndarray) -> torch.Tensor:
-    """Which photos (N,) are held out, bool: all of every twentieth person, or, of fewer than 20 people, every twentieth photo."""
+    """Which photos (N,) are held out: all of every twentieth person; of fewer than 20 people, every twentieth photo."""
     known, number = np.unique(people, return_inverse=True)
     return torch.from_numpy((number if len(known) >= 20 else np.arange(len(people))) % 20 == 0)
 

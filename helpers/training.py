@@ -215,8 +215,8 @@ def _step_schedule(scheduler, plan, steps, seconds, accelerator):
 def _stop_unless_finite(tensor, run, epoch, lr):
     if not torch.isfinite(tensor).all():
         kept = f"The last good checkpoint, after epoch {epoch}, stays in {run.folder}." if epoch else "No epoch was finished."
-        raise ValueError(f"The loss or a weight is not a finite number any more, in epoch {epoch + 1}: the training stops. {kept} "
-                         f"Try a smaller lr (it was {lr:g}), and look at the loss and the photos that it is given.")
+        raise ValueError(f"The loss or a weight is not a finite number any more, in epoch {epoch + 1}: the training stops. "
+                         f"{kept} Try a smaller lr (it was {lr:g}), and look at the loss and the photos that it is given.")
 
 
 class _Step(nn.Module):

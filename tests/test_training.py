@@ -497,3 +497,21 @@ def test_people_by_photos_draws_others_in_every_epoch():
     for numbers in ((1, 4), (4, 1), (0, 0)):
         with pytest.raises(ValueError, match="two people or more"):
             people_by_photos(torch.arange(40) // 4, *numbers)
+
+
+@pytest.mark.parametrize("name, stopped", [("checkpoint.pt", True), ("settings.json", True), ("model.safetensors", False),
+                                           ("settings.json", False), ("curves.csv", False), ("results.json", False)])
+@pytest.mark.parametrize("content", [b"", b"\xff\x00{", None])
+def test_damaged_files_of_a_run_name_the_folder_to_delete(tmp_path, random_faces, name, stopped, content):
+    if stopped:
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, *random_faces, augment=StopAt(4))
+    else:
+        train(tmp_path, *random_faces, epochs=1)[1].save_results(tpr=0.5)
+    (path,) = tmp_path.glob(f"run-*/{name}")
+    if content is None:
+        path.write_bytes(path.read_bytes()[:-5] if name != "curves.csv" else b"a,b\n1,x\n")
+    else:
+        path.write_bytes(content if name != "curves.csv" else b"\xff\x00,{\n\xff,1\n")
+    with pytest.raises(ValueError, match=f"{name} can't be read.*delete the folder .*run-"):
+        train(tmp_path, *random_faces, **{"augment": StopAt()} if stopped else {"epochs": 1})
