@@ -33,9 +33,9 @@ def coloured(people):
 
 def data(test_people, wrong=0):
     people = torch.arange(3).repeat(6)
-    shown = torch.tensor(test_people)
+    shown = torch.tensor(test_people, dtype=torch.long)
     shown[:wrong] = (shown[:wrong] + 1) % 3
-    return SimpleNamespace(train=coloured(people), train_people=people, test=coloured(shown), test_people=torch.tensor(test_people),
+    return SimpleNamespace(train=coloured(people), train_people=people, test=coloured(shown), test_people=torch.tensor(test_people, dtype=torch.long),
                            roles="", query=None, distractors=None)
 
 
