@@ -182,3 +182,19 @@ def test_a_tie_with_the_threshold_raises_no_alarm():
     gallery, impostors = np.eye(4, dtype=np.float32)[:2], np.tile(np.eye(4, dtype=np.float32)[:1], (4, 1))
     right, threshold = metrics.open_set(gallery, [0, 1], gallery, [0, 1], impostors, 0.5)
     assert threshold == 1 and right.tolist() == [0, 0], "all four impostors tie: above it, none of them passes"
+
+
+def test_only_the_r_nearest_count_for_r_precision():
+    degrees, people = np.deg2rad([0, 10, 4, 90, 91, 92, 93]), np.array([0, 0, 1, 2, 2, 2, 2])
+    found = metrics.retrieval(np.stack([np.cos(degrees), np.sin(degrees)], 1).astype(np.float32), people)
+    # person 0 has R = 1, and person 1 is nearer; their own photo comes second
+    assert found["r_precision"].tolist() == found["map@r"].tolist() == [0, 0, 1, 1, 1, 1]
+
+
+def test_resampled_rates_are_over_all_positives_where_only_some_thresholds_are_looked_at():
+    vectors = np.random.default_rng(0).normal(size=(720, 8))  # nobody is like anybody: TPR and FPR are the same
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    found = metrics.identification(vectors, np.repeat(np.arange(90), 8), fpr=np.array([0.01, 0.1]), resamples=100)
+    assert found["negatives"] > 200_000, "more than the thresholds that a resample chooses among"
+    assert np.allclose(found["resampled"].mean(0), found["tpr"], atol=0.01)
+    assert np.allclose(found["tpr"], [0.01, 0.1], atol=0.02)
