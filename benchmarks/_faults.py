@@ -141,7 +141,7 @@ REVIEW = [
     ("training", "steep steps are not clipped",
      "accelerator.clip_grad_norm_(both.parameters(), plan.clip)", "pass",
      "test_training -k steep_step"),
-    ("fingerprint", "another dataset is the same run", '"the photos": data_digest(images)',
+    ("ingredients", "another dataset is the same run", '"the photos": data_digest(images)',
      '"the photos": ""', "test_training -k every_photo_counts"),
     ("optimisers", "matrices do not decay", "p.ndim > 1 and name not in spared",
      "p.ndim > 4 and name not in spared", "test_training -k not_decayed"),

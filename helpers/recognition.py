@@ -208,7 +208,9 @@ def raw_pixels(faces, visible=None):
     small = torch.nn.functional.interpolate(faces[:].float(), (32, 32), mode="bilinear", antialias=True).mean(1).flatten(1)
     counts = torch.ones(1024) if visible is None else visible.flatten().float()
     mean = (small * counts).sum(1, keepdim=True) / counts.sum()
-    return torch.nn.functional.normalize((small - mean) * counts).numpy()
+    centred = (small - mean) * counts
+    flat = centred.norm(dim=1, keepdim=True) < 1e-3  # pixels of one grey have no direction: these share one
+    return torch.nn.functional.normalize(torch.where(flat, counts, centred)).numpy()
 
 
 def recogniser(settings, data):

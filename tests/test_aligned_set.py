@@ -52,11 +52,11 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, photos, monkeypatch):
     monkeypatch.setattr(aligned_set, "CHUNK", 3)
     original, calls = aligned_set.find_faces, []
 
-    def dies_in_the_second_chunk(images, device, largest):
+    def dies_in_the_second_chunk(images, *rest):
         calls.append(len(images))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return original(images, device, largest)
+        return original(images, *rest)
 
     monkeypatch.setattr(aligned_set, "find_faces", dies_in_the_second_chunk)
     with pytest.raises(KeyboardInterrupt):

@@ -213,3 +213,8 @@ def test_the_attention_is_timms_own(vit, faces, name):
     handle.remove()
     theirs = seen["weights"].mean(1)[:, 0, 1:]
     assert torch.allclose(class_token_attention(vit.net, x, mask), theirs, atol=1e-6) and theirs.std() > 1e-5
+
+
+def test_raw_pixels_of_a_flat_region_still_have_a_direction():
+    flat = torch.full((2, 3, 112, 112), 90, dtype=torch.uint8)
+    assert np.allclose(np.linalg.norm(raw_pixels(flat), axis=1), 1)

@@ -68,7 +68,7 @@ def test_photos_of_one_name_in_two_folders_are_two_photos(tmp_path, monkeypatch,
         (tmp_path / folder).mkdir()
         picture(some_orl.photo(number)).save(tmp_path / folder / "photo.png")
     assert main(["predict", "a/photo.png", "b/photo.png"]) == 1
-    assert "a/photo.png and b/photo.png: similarity" in capsys.readouterr().out
+    assert "a/photo.png and b/photo.png: different people; similarity" in capsys.readouterr().out
 
 
 def test_names_stay_with_their_faces_however_many_photos_there_are(tmp_path, monkeypatch, some_orl, capsys):

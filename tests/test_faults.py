@@ -152,7 +152,7 @@ def test_enrolling_that_is_killed_goes_on_and_only_news_are_embedded(tmp_path, s
     assert 0 < len(Gallery.load(path)) < len(whole)
     again, calls = enrol(photos, path)
     assert again.sources == whole.sources and again.people == whole.people and calls < 4
-    assert np.allclose(again.embeddings, whole.embeddings, atol=1e-6)
+    assert np.allclose(again.embeddings, whole.embeddings, atol=1e-5)
 
     (tmp_path / "photos" / "person 1" / "4.png").unlink()
     (tmp_path / "photos" / "person 2" / "8.png").replace(tmp_path / "photos" / "person 1" / "new.png")
