@@ -180,3 +180,11 @@ def test_transforms_of_torchvision_change_each_picture_by_itself():
     with pytest.raises(ValueError, match="not its points"):
         flip(images, torch.zeros(40, 5, 2))
     assert as_change(None) is None and isinstance(as_change(Jitter()), Jitter)
+
+
+def test_left_stays_left_whether_mirrored_or_not():
+    torch.manual_seed(0)
+    points = REFERENCE.repeat(20, 1, 1)
+    _, moved = Jitter(0, 0, 0, light=0)(torch.zeros(20, 3, 112, 112), points)
+    mirrored = (moved - points).abs().amax((1, 2)) > 0.1
+    assert 0 < mirrored.sum() < 20 and (moved[:, [0, 3], 0] < moved[:, [1, 4], 0]).all()

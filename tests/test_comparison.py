@@ -74,3 +74,9 @@ def test_the_mean_over_seeds_is_that_of_every_draw(tmp_path):
     together = over_seeds(runs)
     assert together["tpr"] == pytest.approx(0.6) and together["tpr_resampled"] == pytest.approx([0.5, 0.7])
     assert 0.5 <= together["tpr_low"] <= together["tpr_high"] <= 0.7
+
+
+def test_the_interval_of_a_difference_holds_95_of_100_draws():
+    draws = np.random.default_rng(0).permutation(np.linspace(0, 1, 401))
+    results, reference = {"tpr": 0.5, "tpr_resampled": draws}, {"tpr": 0.0, "tpr_resampled": np.zeros(401)}
+    assert difference(results, reference) == "+0.50 [+0.03, +0.97]"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from helpers.encoders import Encoder, LayerFreezer, embed, weights_id
+from helpers.encoders import Encoder, LayerFreezer, embed, replace_last_linear, weights_id
 
 
 @pytest.mark.parametrize("name", ["resnet10_small", "mamba", "resnet18", "resnet34", "resnet50", "resnext50_32x4d",
@@ -161,3 +161,9 @@ def test_faces_that_are_not_square_are_brought_to_the_networks_size():
     encoder = Encoder("resnet10_small", 8, 64)
     for shape in ((112, 64), (64, 112), (64, 64), (30, 40)):
         assert encoder.prepare(torch.zeros(1, 3, *shape, dtype=torch.uint8)).shape == (1, 3, 64, 64)
+
+
+def test_of_several_linear_layers_the_last_becomes_the_embedding():
+    net = torch.nn.Sequential(torch.nn.Linear(8, 6), torch.nn.ReLU(), torch.nn.Linear(6, 5))
+    replace_last_linear(net, 3)
+    assert net(torch.zeros(2, 8)).shape == (2, 3) and net[0].out_features == 6

@@ -153,3 +153,11 @@ def test_two_processes_train_one_hourglass(labelled, tmp_path):
     subprocess.run(command, env=os.environ | here, check=True, timeout=300)
     assert course.load_model(StackedHourglass, tmp_path / "model.safetensors").settings["channels"] == 16
     assert len([path for path in tmp_path.glob("run-*") if path.is_dir()]) == 1
+
+
+def test_a_face_beside_the_points_is_not_the_one_meant():
+    five = REFERENCE.numpy()
+    reach = np.linalg.norm(five - five.mean(0), axis=1).mean()
+    for away, meant in ((0.9, 0), (1.1, None)):
+        one = Detections(np.zeros((1, 4)), np.ones(1), five[None] + [away * reach, 0])
+        assert nearest_face(one, five) == meant

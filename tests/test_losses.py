@@ -230,3 +230,11 @@ def test_imitation_with_contrast_minds_what_tells_photos_apart():
     expected = (1 - (targets * targets).sum(1).mean()
                 - torch.log_softmax(16 * targets @ targets.T, 1).diagonal().mean())
     assert Imitation(contrast=16)(targets, targets)[0] == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_accuracy_is_that_without_the_margin():
+    head = MarginHead(2, 2, s=16, m=0.5)
+    head.centres.data = torch.eye(2)
+    angle = torch.tensor(math.radians(40.0))  # nearer to the first centre, and with the margin no longer
+    health = head(torch.stack([angle.cos(), angle.sin()])[None], torch.tensor([0]))[1]
+    assert health["accuracy"] == 1
