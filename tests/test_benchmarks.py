@@ -1,5 +1,9 @@
 """Benchmarks end in one line of JSON with the keys that they promise."""
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -206,3 +210,12 @@ def test_faults_are_noticed_in_a_copy_and_the_code_stays_as_it_is(tmp_path, monk
     with pytest.raises(SystemExit):
         mutations.main([])
     assert "must follow" in capsys.readouterr().err
+
+
+def test_a_slice_of_the_zoo_of_odd_files_ends_no_command_and_loses_nothing_silently(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "benchmarks", "odd-files", "--step", "64"], capture_output=True, text=True,
+                          cwd=Path(__file__).parents[1], env=os.environ | {"TMPDIR": str(tmp_path)}, timeout=900)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["files"] > 300 and result["sentences"] > 300
+    assert result["crashes"] == result["silent"] == result["faces_lost"] == 0
