@@ -135,7 +135,7 @@ REVIEW = [
      "np.array_split(np.unique(data.query_people), 2)[0]", "np.unique(data.query_people)",
      "test_course -k half_the_people"),
     ("roles", "the seed draws nobody", "np.random.default_rng(seed).permutation(people)",
-     "np.random.default_rng(0).permutation(people)", "test_roles -k another"),
+     "np.random.default_rng(0).permutation(people)", "test_roles -k another_seed_draws"),
     ("batches", "the same people in every epoch", "draw, own = generator(seed, epoch)",
      "draw, own = generator(seed, 0)", "test_training -k draws_others"),
     ("training", "steep steps are not clipped",

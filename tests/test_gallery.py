@@ -41,13 +41,13 @@ def test_large_galleries_find_nearly_what_an_exact_search_finds():
 
 
 def test_cells_are_enough_for_photos_that_are_barely_alike():
-    """With one cell of 309 looked into, an eighth of these would not be found; with the share that is, nearly all are."""
+    """From 25,600 photos on there are cells; one of them alone would hold the nearest photo of few of these."""
     draw = np.random.default_rng(0)
-    photos = np.repeat(draw.normal(size=(2000, 32)), 3, axis=0) + draw.normal(size=(6000, 32)) * 0.9
+    photos = np.repeat(draw.normal(size=(9000, 16)), 3, axis=0) + draw.normal(size=(27_000, 16)) * 0.9
     photos = (photos / np.linalg.norm(photos, axis=1, keepdims=True)).astype(np.float32)
     queries, known = photos[::60], np.delete(photos, np.s_[::60], axis=0)
-    exact = new_index("flat", known).search(queries, 1)[1]
-    assert (new_index("ivf", known).search(queries, 1)[1] == exact).mean() > 0.9
+    exact, near = (new_index(kind, known).search(queries, 1)[1] for kind in ("flat", "ivf"))
+    assert (near == exact).mean() > 0.8
 
 
 def test_a_cell_with_too_few_photos_is_no_reason_to_return_nothing():

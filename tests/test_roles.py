@@ -49,6 +49,11 @@ def test_another_training_seed_asks_the_same_people():
     assert (assign_roles(replace(settings, split_seed=1))[1] != roles).any()
 
 
+def test_another_seed_draws_other_people():
+    faces = load_faces("orl")
+    assert len({tuple(np.unique(split_people(faces, 20, 10, seed=seed)[1].people)) for seed in range(4)}) == 4
+
+
 @pytest.mark.parametrize("text, sentence", [
     ("photo,part\na,b\n", "no columns file and role"),
     ("file,person,role\ns1/1.pgm,s1,teacher\n", "names the role teacher"),
