@@ -18,6 +18,16 @@ def landmark_crops(faces, size=CROP, widen=WIDEN, device="cpu", progress=True):
     points, a box is drawn about them.
     """
     crops, points, skipped = [], [], {}
+    for cut, five, bad in crops_in_pieces(faces, size, widen, device, progress):
+        crops.append(cut)
+        points.append(five)
+        skipped |= bad
+    return torch.cat(crops), torch.cat(points), skipped
+
+
+def crops_in_pieces(faces, size=CROP, widen=WIDEN, device="cpu", progress=True):
+    """What `landmark_crops` returns, a few hundred photos at a time; a ValueError at the end if there was none to learn from."""
+    some, why = False, None
     for start in progress_bar(range(0, len(faces), CHUNK), desc="cutting out heads", unit="chunk", disable=not progress):
         photos, numbers, bad = faces.read(range(start, min(start + CHUNK, len(faces))))
         boxes, fives = {}, {}
@@ -33,16 +43,16 @@ def landmark_crops(faces, size=CROP, widen=WIDEN, device="cpu", progress=True):
                 nearest = nearest_face(found, faces.points[i])
                 boxes[k] = box_about(faces.points[i]) if nearest is None else found.boxes[nearest]
                 fives[k] = faces.points[i]
-        skipped |= bad
+        some, why = some or bool(boxes), why or next(iter(bad.values()), None)
+        cut, five = torch.zeros(0, 3, size, size, dtype=torch.uint8), torch.zeros(0, 5, 2)
         if boxes:
             where, what = (torch.from_numpy(np.stack(list(values.values()))) for values in (boxes, fives))
             cut, matrices = crop_heads([photos[k] for k in boxes], where, size, widen)
-            crops.append(cut)
-            points.append(transform(what, matrices))
-    if not crops:
+            five = transform(what, matrices)
+        yield cut, five, bad
+    if not some:
         raise ValueError(f"None of the {len(faces)} photos of {faces.name} can be learned from; the first one: "
-                         f"{next(iter(skipped.values()), 'there are none')}.")
-    return torch.cat(crops), torch.cat(points), skipped
+                         f"{why or 'there are none'}.")
 
 
 def nearest_face(found, points):

@@ -5,6 +5,7 @@
 A stopped training goes on where it was when the same command is given again.
 """
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -13,15 +14,17 @@ import torch
 from accelerate import PartialState
 
 from . import course
+from .aligned_set import FaceArray
 from .alignment import WIDEN
 from .augment import Compose, Degrade, Jitter
 from .faces import celeba, photos_with_points
-from .files import to_csv, write_text
-from .landmark_set import landmark_crops
+from .files import enough_room, to_csv, write_text
+from .landmark_set import crops_in_pieces
 from .landmarks import CROP, HeatmapLoss, StackedHourglass, nme, predict_points
 from .training import fit
 
 ROOM = 176  # side of the crops kept in memory: of the 128 pixels cut from their middle, turned, most show real surroundings
+MOST_WATCHED = 2000  # photos held out that the curves look at
 
 
 def main(arguments=None):
@@ -55,11 +58,12 @@ def train_hourglass(options):
     if not parts:
         raise ValueError("There is nothing to learn from: give --data PHOTOS POINTS.csv, or --celeba DATA_DIR.")
     crops, points, held_out = gather(parts, options)
-    seen_crops, seen_points = Jitter(0, 0, 0, False, 0, CROP)(crops[held_out], points[held_out])
+    watched = torch.nonzero(held_out)[:MOST_WATCHED, 0]
+    seen_crops, seen_points = Jitter(0, 0, 0, False, 0, CROP)(crops[watched], points[watched])
     seen_crops = seen_crops.round().byte()
     torch.manual_seed(options.seed)
     model = StackedHourglass(options.channels, options.stacks, grow=options.grow).to(options.device)
-    crops, points = crops[~held_out], points[~held_out]
+    crops, points = FaceArray(crops.array, crops.rows[~held_out.numpy()]), points[~held_out]
     wild = Compose(Jitter(45, 0.2, 0.07, crop=CROP), Degrade())
     mild = Compose(Jitter(30, 0.1, 0.05, crop=CROP), Degrade(tint=0.15, blur=1.0, noise=4))
     stages = ((options.run, wild, options.epochs, options.lr), (f"{options.run}_polish", mild, options.polish, options.lr / 8))
@@ -75,17 +79,27 @@ def train_hourglass(options):
 
 
 def gather(parts, options):
-    """Crops uint8 (N, 3, 176, 176), points (N, 5, 2), and which are held out (N,): every twentieth person of each set."""
-    crops, points, skipped, held_out = [], [], [], []
-    for faces in parts:
-        cut, five, bad = landmark_crops(faces, ROOM, WIDEN * ROOM / CROP, options.device)
-        print(f"{faces.name}: {len(cut)} photos, {len(bad)} skipped")
-        crops.append(cut)
-        points.append(five)
-        held_out.append(hold_out(faces.people[[i for i in range(len(faces)) if i not in bad]]))
-        skipped += [(faces.files[i], why) for i, why in bad.items()]
+    """Crops (a FaceArray of uint8 (N, 3, 176, 176)), points (N, 5, 2), and which are held out (N,): every twentieth person.
+
+    The crops of all of CelebA take 19 GB, so they lie in a file beside the run and are read when indexed.
+    """
+    points, skipped, held_out = [], [], []
+    path = Path(f"{options.run}_crops{os.environ.get('RANK', '')}.bin")  # each process writes its own
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with enough_room(path), open(path, "wb") as file:
+        for faces in parts:
+            bad = {}
+            for cut, five, some_bad in crops_in_pieces(faces, ROOM, WIDEN * ROOM / CROP, options.device):
+                file.write(cut.numpy().tobytes())
+                points.append(five)
+                bad |= some_bad
+            print(f"{faces.name}: {len(faces) - len(bad)} photos, {len(bad)} skipped")
+            held_out.append(hold_out(faces.people[[i for i in range(len(faces)) if i not in bad]]))
+            skipped += [(faces.files[i], why) for i, why in bad.items()]
     write_text(Path(f"{options.run}_skipped.csv"), to_csv([("photo", "why"), *skipped]))
-    return torch.cat(crops), torch.cat(points), torch.cat(held_out)
+    points, held_out = torch.cat(points), torch.cat(held_out)
+    crops = np.memmap(path, np.uint8, "r", shape=(len(points), 3, ROOM, ROOM))
+    return FaceArray(crops, np.arange(len(points))), points, held_out
 
 
 def hold_out(people: np.ndarray) -> torch.Tensor:

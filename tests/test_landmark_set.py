@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,12 +15,12 @@ from PIL import Image
 from benchmarks.__main__ import benchmark
 from benchmarks.landmarks import shake
 from helpers import course
-from helpers.alignment import REFERENCE
+from helpers.alignment import REFERENCE, WIDEN
 from helpers.detection import Detections, detect
 from helpers.faces import POINT_COLUMNS, photos_with_points
 from helpers.landmark_set import box_about, landmark_crops, nearest_face
-from helpers.landmarks import StackedHourglass, decode_heatmaps, encode_heatmaps
-from helpers.train_hourglass import hold_out
+from helpers.landmarks import CROP, StackedHourglass, decode_heatmaps, encode_heatmaps
+from helpers.train_hourglass import ROOM, gather, hold_out
 from helpers.train_hourglass import main as train_hourglass
 
 
@@ -128,6 +129,14 @@ def test_training_by_command_leaves_a_model_and_is_not_repeated(labelled, tmp_pa
     again = course.load_model(StackedHourglass, tmp_path / "model.safetensors")
     assert len(list(tmp_path.glob("runs/run-*"))) == 1
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values()))
+
+
+def test_the_crops_to_learn_from_lie_on_the_disk_and_are_those_of_notebook_1(labelled, tmp_path):
+    faces = photos_with_points(labelled, labelled / "points.csv")
+    crops, points, held_out = gather([faces, faces], SimpleNamespace(run=str(tmp_path / "runs" / "run"), device="cpu"))
+    whole, whole_points, _ = landmark_crops(faces, ROOM, WIDEN * ROOM / CROP, progress=False)
+    assert isinstance(crops.array, np.memmap) and len(held_out) == len(crops) == 2 * len(whole)
+    assert torch.equal(crops[:], torch.cat([whole, whole])) and torch.equal(points, torch.cat([whole_points] * 2))
 
 
 def test_nobody_is_on_both_sides_of_the_hourglasss_curve():
