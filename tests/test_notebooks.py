@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 import torch
+from IPython.core.inputtransformer2 import TransformerManager
 from PIL import Image
 
 from helpers import course
@@ -48,3 +49,14 @@ def test_notebook_4_runs_with_a_transformer_of_224_pixels(folder_of_people, tmp_
     assert variables["vit"].size == 224 and variables["grid"] == 14
     everything, alike = variables["precision"]["with covers", "all", 5]
     assert (everything == alike).all(), "a gallery that shows everything is that of the mask that hides nothing"
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in ROOT.glob("[1-5]_*.ipynb")))
+def test_a_notebook_that_is_run_elsewhere_says_where_it_belongs(name, tmp_path, monkeypatch):
+    cells = [cell for cell in json.loads((ROOT / name).read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    first = TransformerManager().transform_cell("".join(cells[0]["source"]))  # it has lines for the shell
+    monkeypatch.chdir(ROOT)
+    exec(first, {})  # beside helpers/ it does nothing
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="start Jupyter in the folder of the course"):
+        exec(first, {})

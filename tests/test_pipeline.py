@@ -1,4 +1,8 @@
 """From photos to faces: sizes mixed, bad photos apart, one face or many."""
+import importlib.util
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -107,3 +111,16 @@ def test_the_face_in_the_middle_may_stand_for_the_photo_in_place_of_the_largest(
     for central, expected in ((False, large), (True, middle)):
         [found] = detection.find_faces([photo], largest=True, central=central)
         assert found.boxes.tolist() == [expected] and found.others == 1
+
+
+def test_the_detectors_weights_are_read_without_running_code(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save(Hostile(), tmp_path / "weights.pt")
+    source = Path(importlib.util.find_spec("facenet_pytorch").origin).parent / "models" / "mtcnn.py"
+    assert "torch.load(" in source.read_text() and "weights_only" not in source.read_text()  # so torch's default holds
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "weights.pt")
+    assert not (tmp_path / "ran").exists()
