@@ -28,7 +28,7 @@ def main(arguments):
     result = strangers_figures(encoder, data, FPRS)
     print_figures(result)
     milliseconds, a_second = speeds(encoder.cpu(), data.query)
-    print(f"with mirror images: {milliseconds:.1f} ms for one face on one core, {a_second:.0f} faces a second in batches of 64")
+    print(f"{'with' if encoder.mirror else 'without'} mirror images: {milliseconds:.1f} ms for one face on one core, {a_second:.0f} faces a second in batches of 64")
     print(json.dumps({**{key: round(result[key], 4) for key in ("recall@1", "r_precision", "map@r")},
                       "tpr_at_fpr": metrics.rates_as_json(FPRS, result["tpr"], result["pairs_of_people"]),
                       "pairs_of_people": result["pairs_of_people"],

@@ -10,6 +10,7 @@ from torch import nn
 # output channels and stride of each depthwise separable block; 112x112 -> 56 -> 28 -> 14 -> 7
 BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1),
           (512, 1), (1024, 2), (1024, 1)]
+PIECE = 8  # faces at once on a CPU, whose cache then holds the maps: three times as fast as 64
 
 
 def conv(inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -44,5 +45,7 @@ class FaceMobileNet(nn.Module):
         self.norm_embedding = nn.BatchNorm1d(dim, eps=2e-5)
 
     def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        if faces.device.type == "cpu" and not self.training and len(faces) > PIECE:
+            return torch.cat([self(piece) for piece in faces.split(PIECE)])
         maps = self.norm(self.features(faces))
         return self.norm_embedding(self.embedding(maps.flatten(1)))

@@ -2,7 +2,7 @@
 import numpy as np
 import torch
 
-from helpers.mobilenet import BLOCKS, FaceMobileNet
+from helpers.mobilenet import BLOCKS, PIECE, FaceMobileNet
 from helpers.sface_weights import BATCH_NORM, dequantised, state_of
 
 
@@ -50,3 +50,12 @@ def test_every_tensor_finds_its_place_and_the_scale_of_the_pixels_is_kept():
     pixels = torch.randint(0, 256, (2, 3, 32, 32)).float()
     with torch.inference_mode():  # SFace takes (x - 127.5) / 128, ours (x - 127.5) / 127.5
         assert torch.allclose(one((pixels - 127.5) / 128), other((pixels - 127.5) / 127.5), atol=1e-4)
+
+
+def test_many_faces_in_pieces_are_the_same_faces():
+    torch.manual_seed(0)
+    net = FaceMobileNet(8, 32).eval()
+    faces = torch.randn(2 * PIECE + 3, 3, 32, 32)
+    with torch.inference_mode():
+        one_by_one = torch.cat([net(face[None]) for face in faces])
+        assert torch.allclose(net(faces), one_by_one, atol=1e-5)
