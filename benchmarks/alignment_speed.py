@@ -1,8 +1,9 @@
-"""How fast do faces become straight? Our batch beside a loop over scikit-image, on the same photos and points.
+"""How fast do faces become straight? Our batch beside a loop over scikit-image, on the same photos and landmarks.
 
-From decoded photos and five points in each to straight faces of 112x112. Beside it, how fast the shipped hourglass is:
+From decoded photos and five landmarks in each to aligned faces of 112x112. Beside it, how fast the shipped hourglass is:
 one crop on one core, and in batches on all.
 """
+
 import argparse
 import json
 import statistics
@@ -15,22 +16,29 @@ from skimage.transform import estimate_transform
 from skimage.transform import warp as skimage_warp
 
 from helpers import course
-from helpers.alignment import FACE, REFERENCE, straighten
-from helpers.landmarks import StackedHourglass, predict_points
+from helpers.alignment import FACE, REFERENCE, align
+from helpers.landmarks import StackedHourglass, predict_landmarks
 
 
 def main(arguments):
     """Time both in turns, so that a noisy machine is noisy for both, and print the medians."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks alignment-speed", description=__doc__)
-    parser.add_argument("--photos", type=int, default=256, help="how many copies of a 250x250 photo (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks alignment-speed", description=__doc__
+    )
+    parser.add_argument(
+        "--photos",
+        type=int,
+        default=256,
+        help="how many copies of a 250x250 photo (default: %(default)s)",
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(arguments)
     photo = np.ascontiguousarray(astronaut()[:250, 100:350])
     draw = torch.Generator().manual_seed(0)
-    points = torch.tensor([[95.0, 110], [145, 112], [122, 135], [100, 165], [140, 167]])
-    points = points + torch.randn(options.photos, 5, 2, generator=draw) * 3
+    landmarks = torch.tensor([[95.0, 110], [145, 112], [122, 135], [100, 165], [140, 167]])
+    landmarks = landmarks + torch.randn(options.photos, 5, 2, generator=draw) * 3
     photos = torch.from_numpy(photo).permute(2, 0, 1).repeat(options.photos, 1, 1, 1)
-    result = speeds(photos, points, options.device)
+    result = speeds(photos, landmarks, options.device)
     print(f"{'photos a second, batch':42s}{result['batch']:10.0f}")
     print(f"{'photos a second, loop over scikit-image':42s}{result['loop']:10.0f}")
     print(f"{'ratio':42s}{result['ratio']:10.1f}")
@@ -41,17 +49,21 @@ def main(arguments):
     print(json.dumps({key: round(value, 2) for key, value in result.items()}))
 
 
-def speeds(photos, points, device, repeats=5):
+def speeds(photos, landmarks, device, repeats=5):
     """Photos per second of both ways and their ratio, medians of interleaved runs; they must agree within 2 levels."""
-    arrays, fives, target = photos.permute(0, 2, 3, 1).numpy(), points.numpy(), REFERENCE.numpy()
+    arrays, five_landmarks, target = (
+        photos.permute(0, 2, 3, 1).numpy(),
+        landmarks.numpy(),
+        REFERENCE.numpy(),
+    )
 
     def batch():
-        parts = zip(photos.split(64), points.split(64))
-        faces = [straighten(part.to(device), five.to(device))[0].cpu() for part, five in parts]
+        parts = zip(photos.split(64), landmarks.split(64))
+        faces = [align(part.to(device), five.to(device))[0].cpu() for part, five in parts]
         return torch.cat(faces).permute(0, 2, 3, 1).numpy()
 
     def loop():
-        return np.stack([one(image, five, target) for image, five in zip(arrays, fives)])
+        return np.stack([one(image, five, target) for image, five in zip(arrays, five_landmarks)])
 
     assert np.abs(batch().astype(int) - loop()).max() <= 2
     times = {"batch": [], "loop": []}
@@ -61,13 +73,22 @@ def speeds(photos, points, device, repeats=5):
             way()
             times[name].append(time.perf_counter() - started)
     result = {name: len(photos) / statistics.median(spent) for name, spent in times.items()}
-    return result | {"ratio": statistics.median(b / a for a, b in zip(times["batch"], times["loop"]))}
+    return result | {
+        "ratio": statistics.median(b / a for a, b in zip(times["batch"], times["loop"]))
+    }
 
 
-def one(image, points, target):
-    """A straight face as scikit-image makes it, uint8."""
-    similarity = estimate_transform("similarity", points, target)  # a SimilarityTransform
-    face = skimage_warp(image, similarity.inverse, output_shape=(FACE, FACE), order=1, mode="reflect", preserve_range=True)
+def one(image, landmarks, target):
+    """An aligned face as scikit-image makes it, uint8."""
+    similarity = estimate_transform("similarity", landmarks, target)  # a SimilarityTransform
+    face = skimage_warp(
+        image,
+        similarity.inverse,
+        output_shape=(FACE, FACE),
+        order=1,
+        mode="reflect",
+        preserve_range=True,
+    )
     return face.round().astype(np.uint8)
 
 
@@ -77,12 +98,16 @@ def hourglass_speed(photos, device):
     threads = torch.get_num_threads()
     model = course.load_model(StackedHourglass, course.SHIPPED_HOURGLASS)
     torch.set_num_threads(1)
-    single = _median_seconds(lambda: predict_points(model, crops[:1]), 20)
+    single = _median_seconds(lambda: predict_landmarks(model, crops[:1]), 20)
     torch.set_num_threads(threads)
     model = model.to(device)
-    return {"crop_ms": single * 1000,
-            "crops_per_second": len(crops) / _median_seconds(lambda: predict_points(model, crops), 3),
-            "mirrored_per_second": len(crops) / _median_seconds(lambda: predict_points(model, crops, mirror=True), 3)}
+    return {
+        "crop_ms": single * 1000,
+        "crops_per_second": len(crops)
+        / _median_seconds(lambda: predict_landmarks(model, crops), 3),
+        "mirrored_per_second": len(crops)
+        / _median_seconds(lambda: predict_landmarks(model, crops, mirror=True), 3),
+    }
 
 
 def _median_seconds(work, repeats):

@@ -3,6 +3,7 @@
 The people are simulated: random centres, and photos around them as far apart as ORL's photos of one person are for the
 shipped recogniser, or as --cosine says: photos taken years apart are less alike. One query at a time, one core.
 """
+
 import argparse
 import json
 import time
@@ -23,20 +24,33 @@ PHOTOS_EACH = 10
 def main(arguments):
     """Simulate, build, ask."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks gallery", description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="photos in the gallery")
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=[10_000, 100_000, 1_000_000],
+        help="photos in the gallery",
+    )
     parser.add_argument("--queries", type=int, default=500)
-    parser.add_argument("--cosine", type=float, help="mean cosine of two photos of one person; default: ORL's")
+    parser.add_argument(
+        "--cosine", type=float, help="mean cosine of two photos of one person; default: ORL's"
+    )
     options = parser.parse_args(arguments)
     cosine, dim = likeness()
     cosine = options.cosine or cosine
-    print(f"two photos of one person have a cosine of {cosine:.2f} on average, in {dim} dimensions\n")
+    print(
+        f"two photos of one person have a cosine of {cosine:.2f} on average, in {dim} dimensions\n"
+    )
     print(f"{'photos':>10s} {'index':14s} {'recall@1':>8s} {'ms / query':>10s} {'built in s':>10s}")
     result = {}
     for size in options.sizes:
         photos, queries = simulate(size, options.queries, cosine, dim)
         result[str(size)] = {}
         for name, (recall, milliseconds, built) in compare(photos, queries).items():
-            print(f"{size:10d} {name:14s} {recall:8.3f} {milliseconds:10.2f} {built:10.1f}", flush=True)
+            print(
+                f"{size:10d} {name:14s} {recall:8.3f} {milliseconds:10.2f} {built:10.1f}",
+                flush=True,
+            )
             result[str(size)][name] = {"recall@1": round(recall, 4), "ms": round(milliseconds, 3)}
     print(json.dumps(result))
 
@@ -45,8 +59,10 @@ def likeness():
     """Mean cosine of two photos of one person, on ORL by the shipped recogniser, and its number of dimensions."""
     settings = load_settings({})
     data = recognition_data(settings)
-    embeddings = embed(course.load_model(Encoder, course.SHIPPED_RECOGNISER, settings.torch_device), data.query)
-    same = (data.query_people[:, None] == data.query_people) & ~np.eye(len(embeddings), dtype=bool)
+    embeddings = embed(
+        course.load_model(Encoder, course.SHIPPED_RECOGNISER, settings.torch_device), data.probe
+    )
+    same = (data.probe_labels[:, None] == data.probe_labels) & ~np.eye(len(embeddings), dtype=bool)
     return float((embeddings @ embeddings.T)[same].mean()), embeddings.shape[1]
 
 
@@ -54,7 +70,9 @@ def simulate(size, queries, cosine, dim, seed=0):
     """Unit vectors (size, dim) of people with ten photos each, and further photos of some of them (queries, dim)."""
     draw = np.random.default_rng(seed)
     centres = draw.standard_normal((size // PHOTOS_EACH, dim), np.float32)
-    away = ((1 - cosine) / cosine) ** 0.5  # how much longer the way from the centre is than the centre itself
+    away = (
+        (1 - cosine) / cosine
+    ) ** 0.5  # how much longer the way from the centre is than the centre itself
     photos = np.repeat(centres, PHOTOS_EACH, axis=0)
     asked = centres[draw.choice(len(centres), queries)]
     for part in (photos, asked):
@@ -77,10 +95,12 @@ def compare(photos, queries):
         exact = found if exact is None else exact
         result[kind] = float((found == exact).mean()), milliseconds, built
         index = None  # a million photos are a gigabyte
-    brute = NearestNeighbors(n_neighbors=1, metric="cosine", algorithm="brute", n_jobs=1).fit(photos)
+    brute = NearestNeighbors(n_neighbors=1, metric="cosine", algorithm="brute", n_jobs=1).fit(
+        photos
+    )
     few = queries[:20]  # each takes long
     found, milliseconds = ask(brute.kneighbors, few)
-    result["scikit-learn"] = float((found == exact[:len(few)]).mean()), milliseconds, 0.0
+    result["scikit-learn"] = float((found == exact[: len(few)]).mean()), milliseconds, 0.0
     return result
 
 

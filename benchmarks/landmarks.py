@@ -1,9 +1,10 @@
-"""How far off are five points? The shipped hourglass and MTCNN on the same photos, against points set by hand.
+"""How far off are five landmarks? The shipped hourglass and MTCNN on the same photos, against landmarks set by hand.
 
-The error (NME) is the mean distance of the five points over the distance between the true eyes. Both see the face that
-MTCNN finds nearest to the true points, and the hourglass is asked as the pipeline asks it; photos where MTCNN finds none
+The error (NME) is the mean distance of the five landmarks over the distance between the true eyes. Both see the face that
+MTCNN finds nearest to the true landmarks, and the hourglass is asked as the pipeline asks it; photos where MTCNN finds none
 count for neither, and are told.
 """
+
 import argparse
 import json
 
@@ -13,9 +14,9 @@ import torch
 from helpers import course
 from helpers.alignment import crop_heads, invert, transform, warp
 from helpers.detection import detect
-from helpers.faces import photos_with_points
+from helpers.faces import photos_with_landmarks
 from helpers.landmark_set import CHUNK, inside, nearest_face
-from helpers.landmarks import StackedHourglass, nme, predict_points
+from helpers.landmarks import StackedHourglass, nme, predict_landmarks
 from helpers.progress import progress_bar
 
 
@@ -23,20 +24,33 @@ def main(arguments):
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks landmarks", description=__doc__)
     parser.add_argument("--photos", required=True, help="folder that the column `file` starts from")
-    parser.add_argument("--points", required=True, help="CSV: file, split, left_eye_x, left_eye_y, ... right_mouth_y")
+    parser.add_argument(
+        "--landmarks",
+        "--points",
+        required=True,
+        help="CSV: file, split, left_eye_x, left_eye_y, ... right_mouth_y",
+    )
     parser.add_argument("--split", help="keep the rows of this split, for instance test")
-    parser.add_argument("--jitter", action="store_true", help="turn, scale and shift each photo, and grey a third")
-    parser.add_argument("--model", default=course.SHIPPED_HOURGLASS, help="default: the shipped hourglass")
+    parser.add_argument(
+        "--jitter", action="store_true", help="turn, scale and shift each photo, and grey a third"
+    )
+    parser.add_argument(
+        "--model", default=course.SHIPPED_HOURGLASS, help="default: the shipped hourglass"
+    )
     options = parser.parse_args(arguments)
-    faces = photos_with_points(options.photos, options.points, options.split)
+    faces = photos_with_landmarks(options.photos, options.landmarks, options.split)
     model = course.load_model(StackedHourglass, options.model)
     errors, missed, skipped = measure(faces, model, options.jitter)
     result = {"photos": len(errors["mtcnn"]), "missed": missed, "skipped": skipped}
-    print(f"{len(faces)} photos: {result['photos']} measured, {missed} where MTCNN finds no such face, {skipped} unusable")
+    print(
+        f"{len(faces)} photos: {result['photos']} measured, {missed} where MTCNN finds no such face, {skipped} unusable"
+    )
     print(f"{'':12s}{'NME':>8s}{'median':>8s}{'above 10 %':>12s}")
     for name, error in errors.items():
         row = {"nme": error.mean(), "median": np.median(error), "fail10": (error > 0.1).mean()}
-        print(f"{name:12s}" + "".join(f"{row[key]:{width}.2%}" for key, width in zip(row, (8, 8, 12))))
+        print(
+            f"{name:12s}" + "".join(f"{row[key]:{width}.2%}" for key, width in zip(row, (8, 8, 12)))
+        )
         result[name] = {key: round(float(value), 5) for key, value in row.items()}
     print(json.dumps(result))
 
@@ -47,40 +61,49 @@ def measure(faces, model, jitter=False):
     draw = np.random.default_rng(0)
     for start in progress_bar(range(0, len(faces), CHUNK), desc="measuring", unit="chunk"):
         photos, numbers, bad = faces.read(range(start, min(start + CHUNK, len(faces))))
-        usable = [k for k, i in enumerate(numbers) if inside(faces.points[i], photos[k])]
+        usable = [k for k, i in enumerate(numbers) if inside(faces.landmarks[i], photos[k])]
         skipped += len(bad) + len(photos) - len(usable)
         if not usable:
             continue
-        photos, truth = [photos[k] for k in usable], [faces.points[numbers[k]] for k in usable]
+        photos, truth = [photos[k] for k in usable], [faces.landmarks[numbers[k]] for k in usable]
         if jitter:
-            photos, truth = zip(*(shake(photo, points, draw) for photo, points in zip(photos, truth)))
+            photos, truth = zip(
+                *(shake(photo, landmarks, draw) for photo, landmarks in zip(photos, truth))
+            )
         found = detect(photos)
-        which = [nearest_face(f, points) for f, points in zip(found, truth)]
+        which = [nearest_face(f, landmarks) for f, landmarks in zip(found, truth)]
         seen = [k for k, face in enumerate(which) if face is not None]
         missed += len(which) - len(seen)
         if not seen:
             continue
         truth = torch.from_numpy(np.stack([truth[k] for k in seen]))
-        crops, matrices = crop_heads([photos[k] for k in seen],
-                                     torch.from_numpy(np.stack([found[k].boxes[which[k]] for k in seen])))
-        points = transform(predict_points(model, crops, mirror=True)[0], invert(matrices))
-        rough = torch.from_numpy(np.stack([found[k].points[which[k]] for k in seen]))
-        errors["hourglass"].append(nme(points, truth))
+        crops, matrices = crop_heads(
+            [photos[k] for k in seen],
+            torch.from_numpy(np.stack([found[k].boxes[which[k]] for k in seen])),
+        )
+        landmarks = transform(predict_landmarks(model, crops, mirror=True)[0], invert(matrices))
+        rough = torch.from_numpy(np.stack([found[k].landmarks[which[k]] for k in seen]))
+        errors["hourglass"].append(nme(landmarks, truth))
         errors["mtcnn"].append(nme(rough, truth))
     if not errors["mtcnn"]:
-        raise SystemExit(f"None of the {len(faces)} photos could be measured: {missed} without a face that MTCNN finds, "
-                         f"{skipped} unusable. Do the paths and points of the CSV fit the folder?")
+        raise SystemExit(
+            f"None of the {len(faces)} photos could be measured: {missed} without a face that MTCNN finds, "
+            f"{skipped} unusable. Do the paths and landmarks of the CSV fit the folder?"
+        )
     return {name: torch.cat(parts).numpy() for name, parts in errors.items()}, missed, skipped
 
 
-def shake(photo, points, draw):
-    """The photo turned within 30 degrees, scaled within 15 %, shifted within 8 % of the face, a third grey; its points."""
+def shake(photo, landmarks, draw):
+    """The photo turned within 30 degrees, scaled within 15 %, shifted within 8 % of the face, a third grey; its landmarks."""
     angle, scale = np.deg2rad(draw.uniform(-30, 30)), draw.uniform(0.85, 1.15)
-    centre, size = points.mean(0), 4.9 * np.linalg.norm(points - points.mean(0), axis=-1).mean()
+    centre, size = (
+        landmarks.mean(0),
+        4.9 * np.linalg.norm(landmarks - landmarks.mean(0), axis=-1).mean(),
+    )
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     shift = centre - turn @ centre + draw.uniform(-0.08, 0.08, 2) * size
     matrix = torch.from_numpy(np.concatenate([turn, shift[:, None]], 1).astype(np.float32))[None]
     photo = warp(photo[None], matrix, max(photo.shape[1:]))[0]
     if draw.random() < 1 / 3:
         photo = photo.float().mean(0, keepdim=True).round().byte().repeat(3, 1, 1)
-    return photo, transform(torch.from_numpy(points)[None], matrix)[0].numpy()
+    return photo, transform(torch.from_numpy(landmarks)[None], matrix)[0].numpy()

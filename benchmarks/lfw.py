@@ -1,6 +1,7 @@
 """LFW's own test, View 2 (Huang et al. 2007): are these 6,000 pairs one person or two? Ten folds, the threshold of each
 chosen on the other nine. For final figures only: whoever chooses anything by it has no test left.
 """
+
 import argparse
 import csv
 import json
@@ -14,7 +15,7 @@ from helpers.encoders import embed
 from helpers.faces import load_faces
 from helpers.landmarks import StackedHourglass
 from helpers.photos import PHOTO_SUFFIXES
-from helpers.recognition import straight_faces
+from helpers.recognition import aligned_faces
 from helpers.settings import load_settings
 
 FPR = 1e-3
@@ -26,41 +27,70 @@ def main(arguments):
     parser.add_argument("--photos", required=True, help="LFW's folder of people")
     parser.add_argument("--pairs", required=True, help="View 2's pairs.txt")
     parser.add_argument("--encoder", default=course.SHIPPED_RECOGNISER, help="default: %(default)s")
-    parser.add_argument("--landmarks", choices=("shipped", "mtcnn"), default="shipped",
-                        help="whose landmarks align the faces: the shipped hourglass's, which learned from 4,151 photos of "
-                        "LFW, or the detector's own, which did not (default: %(default)s)")
-    parser.add_argument("--leave-out", metavar="CSV", help="the figures without the pairs of these photos stand beside: a "
-                        "table with a column file, such as the landmarks that the hourglass learned from; where there is a "
-                        "column split, its rows `train` alone")
+    parser.add_argument(
+        "--landmarks",
+        choices=("shipped", "mtcnn"),
+        default="shipped",
+        help="whose landmarks align the faces: the shipped hourglass's, which learned from 4,151 photos of "
+        "LFW, or the detector's own, which did not (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--leave-out",
+        metavar="CSV",
+        help="the figures without the pairs of these photos stand beside: a "
+        "table with a column file, such as the landmarks that the hourglass learned from; where there is a "
+        "column split, its rows `train` alone",
+    )
     options = parser.parse_args(arguments)
     first, second, same, fold = read_pairs(options.pairs)
     learned = learned_photos(options.leave_out) if options.leave_out else set()
-    row, embeddings = embed_photos(options.photos, options.encoder, set(first) | set(second), options.landmarks)
+    row, embeddings = embed_photos(
+        options.photos, options.encoder, set(first) | set(second), options.landmarks
+    )
     found = np.array([a in row and b in row for a, b in zip(first, second)])
     similarity = np.full(len(same), -1.0)  # a photo without a face is like nobody
-    similarity[found] = [embeddings[row[a]] @ embeddings[row[b]] for a, b, f in zip(first, second, found) if f]
-    people = np.array([sorted((person(a), person(b))) for a, b in zip(first, second)])
-    result = figures(similarity, same, fold, people)
+    similarity[found] = [
+        embeddings[row[a]] @ embeddings[row[b]] for a, b, f in zip(first, second, found) if f
+    ]
+    labels = np.array([sorted((person(a), person(b))) for a, b in zip(first, second)])
+    result = figures(similarity, same, fold, labels)
     print_figures(f"{len(same)} pairs, landmarks: {options.landmarks}", result, found)
     if options.leave_out:
         kept = np.array([a not in learned and b not in learned for a, b in zip(first, second)])
         if kept.all() or any(not kept[fold == k].any() for k in np.unique(fold)):
-            parser.error(f"{options.leave_out} names photos of {(~kept).sum()} of {len(kept)} pairs: some of each fold must "
-                         "be left, and some left out")
-        result["without"] = figures(similarity[kept], same[kept], fold[kept], people[kept]) | {"pairs": int(kept.sum())}
-        print_figures(f"{kept.sum()} pairs without the photos of {Path(options.leave_out).name}", result["without"], found[kept])
+            parser.error(
+                f"{options.leave_out} names photos of {(~kept).sum()} of {len(kept)} pairs: some of each fold must "
+                "be left, and some left out"
+            )
+        result["without"] = figures(similarity[kept], same[kept], fold[kept], labels[kept]) | {
+            "pairs": int(kept.sum())
+        }
+        print_figures(
+            f"{kept.sum()} pairs without the photos of {Path(options.leave_out).name}",
+            result["without"],
+            found[kept],
+        )
     print(json.dumps(result))
 
 
-def figures(similarity, same, fold, people):
+def figures(similarity, same, fold, labels):
     """Accuracy with its standard error over the folds, and the TPR at an FPR that the pairs of people (N, 2) can carry."""
-    accuracy = [share_right(similarity[fold == k], same[fold == k], best_threshold(similarity[fold != k], same[fold != k]))
-                for k in np.unique(fold)]
-    number = len(np.unique(people[~same], axis=0))
-    tpr, threshold = metrics.identification_rate(similarity, same, FPR)
-    return {"accuracy": round(float(np.mean(accuracy)), 5),
-            "standard_error": round(float(np.std(accuracy, ddof=1) / len(accuracy) ** 0.5), 5),
-            "tpr_at_fpr": metrics.rates_as_json([FPR], [tpr], number), "threshold": round(float(threshold), 4)}
+    accuracy = [
+        share_right(
+            similarity[fold == k],
+            same[fold == k],
+            best_threshold(similarity[fold != k], same[fold != k]),
+        )
+        for k in np.unique(fold)
+    ]
+    number = len(np.unique(labels[~same], axis=0))
+    tpr, threshold = metrics.tpr_at_fpr(similarity, same, FPR)
+    return {
+        "accuracy": round(float(np.mean(accuracy)), 5),
+        "standard_error": round(float(np.std(accuracy, ddof=1) / len(accuracy) ** 0.5), 5),
+        "tpr_at_fpr": metrics.rates_as_json([FPR], [tpr], number),
+        "threshold": round(float(threshold), 4),
+    }
 
 
 def print_figures(title, result, found):
@@ -68,8 +98,14 @@ def print_figures(title, result, found):
     print(f"{title}; in {(~found).sum()} a photo shows no face that the detector finds")
     print(f"accuracy {result['accuracy']:.2%}, standard error {result['standard_error']:.2%}")
     tpr = result["tpr_at_fpr"][f"{FPR:g}"]
-    print(f"TPR at FPR {FPR:g}: " + ("left out, too few pairs of people" if tpr is None else
-                                     f"{tpr:.3f}, threshold {result['threshold']:.2f}"))
+    print(
+        f"TPR at FPR {FPR:g}: "
+        + (
+            "left out, too few pairs of people"
+            if tpr is None
+            else f"{tpr:.3f}, threshold {result['threshold']:.2f}"
+        )
+    )
 
 
 def learned_photos(path):
@@ -77,7 +113,9 @@ def learned_photos(path):
     with open(path, newline="", encoding="utf-8-sig") as file:
         table = csv.DictReader(file)
         if "file" not in (table.fieldnames or []):
-            raise ValueError(f"{path} has no column file, in which the photos to leave out would be named.")
+            raise ValueError(
+                f"{path} has no column file, in which the photos to leave out would be named."
+            )
         return {stem(row["file"]) for row in table if row.get("split", "train") == "train"}
 
 
@@ -86,13 +124,20 @@ def read_pairs(path):
     rows = [line.split("\t") for line in Path(path).read_text(encoding="utf-8").splitlines()]
     try:
         folds, each = map(int, rows[0])
-        pairs = [(row[0], row[1], row[0], row[2]) if len(row) == 3 else tuple(row) for row in rows[1:]]
-        first, second = ([f"{name}_{int(number):04d}" for name, number in ((p[k], p[k + 1]) for p in pairs)] for k in (0, 2))
+        pairs = [
+            (row[0], row[1], row[0], row[2]) if len(row) == 3 else tuple(row) for row in rows[1:]
+        ]
+        first, second = (
+            [f"{name}_{int(number):04d}" for name, number in ((p[k], p[k + 1]) for p in pairs)]
+            for k in (0, 2)
+        )
         if len(pairs) != folds * each * 2:
             raise ValueError
     except (ValueError, IndexError):
-        raise ValueError(f"{path} is not LFW's View 2: its first line says how many folds and pairs, such as 10 and 300, and "
-                         "each other line names a pair, its parts set apart by tabs.") from None
+        raise ValueError(
+            f"{path} is not LFW's View 2: its first line says how many folds and pairs, such as 10 and 300, and "
+            "each other line names a pair, its parts set apart by tabs."
+        ) from None
     same = np.array([len(row) == 3 for row in rows[1:]])
     return first, second, same, np.arange(len(pairs)) // (2 * each)
 
@@ -103,15 +148,23 @@ def embed_photos(folder, encoder, wanted, landmarks="shipped"):
     encoder = course.load_encoder(encoder, settings.torch_device)
     hourglass, name = None, f"{settings.dataset_name}_listed_mtcnn"
     if landmarks == "shipped":
-        hourglass = course.load_model(StackedHourglass, course.SHIPPED_HOURGLASS, settings.torch_device)
+        hourglass = course.load_model(
+            StackedHourglass, course.SHIPPED_HOURGLASS, settings.torch_device
+        )
         name = f"{settings.dataset_name}_listed"
-    photos = replace(load_faces(folder, settings.data_dir), central=True)  # the person of an LFW photo is in its middle
+    photos = replace(
+        load_faces(folder, settings.data_dir), central=True
+    )  # the person of an LFW photo is in its middle
     photos = photos.subset([stem(photos.key(i)) in wanted for i in range(len(photos))])
     missing = wanted - {stem(photos.key(i)) for i in range(len(photos))}
     if missing:
-        raise ValueError(f"{folder} lacks {len(missing)} photos of the pairs, such as {min(missing)}: bring all of LFW.")
+        raise ValueError(
+            f"{folder} lacks {len(missing)} photos of the pairs, such as {min(missing)}: bring all of LFW."
+        )
     straight = Path(settings.data_dir) / "aligned" / name
-    aligned, _, faces = straight_faces(photos, ["query"] * len(photos), hourglass, straight, settings.torch_device)
+    aligned, _, faces = aligned_faces(
+        photos, ["query"] * len(photos), hourglass, straight, settings.torch_device
+    )
     return {stem(aligned.key(i)): i for i in range(len(aligned))}, embed(encoder, faces)
 
 
@@ -130,7 +183,9 @@ def best_threshold(similarity, same):
     """The threshold that judges the most pairs rightly; a pair above it is one person."""
     order = np.argsort(similarity)
     values = similarity[order]
-    right = same.sum() + np.cumsum(np.where(same[order], -1, 1))  # with this pair and all below it judged different
+    right = same.sum() + np.cumsum(
+        np.where(same[order], -1, 1)
+    )  # with this pair and all below it judged different
     right[:-1][np.diff(values) == 0] = -1  # equal ones can't be parted
     return values[right.argmax()] if right.max() > same.sum() else values[0] - 1
 

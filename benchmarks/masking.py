@@ -5,6 +5,7 @@ Half of each person's photos are the gallery; the other half ask. The gallery sh
 queries with an occlusion over mouth or eyes, and the time that hidden patches cost when they are masked and when they are
 taken out.
 """
+
 import json
 import sys
 import time
@@ -17,7 +18,7 @@ from helpers.attention import REGIONS, attention_mask, hidden_removed, region, v
 from helpers.augment import MaskAugmentation
 from helpers.encoders import embed
 from helpers.gallery import Gallery
-from helpers.roles import split_photos
+from helpers.splits import split_photos
 
 from .recognition import asked_for
 
@@ -26,22 +27,36 @@ def main(arguments):
     """Enrol, ask under every mask, and print the table."""
     encoder, data = asked_for("masking", __doc__, arguments, course.SHIPPED_VIT)
     if not hasattr(encoder.net, "patch_embed"):
-        sys.exit(f"The encoder '{encoder.settings['name']}' is no vision transformer, so there is nothing to mask.")
-    result = measure(encoder, data.query, data.query_people)
-    print(f"{len(data.query)} photos of {len(np.unique(data.query_people))} people")
+        sys.exit(
+            f"The encoder '{encoder.settings['name']}' is no vision transformer, so there is nothing to mask."
+        )
+    result = measure(encoder, data.probe, data.probe_labels)
+    print(f"{len(data.probe)} photos of {len(np.unique(data.probe_labels))} people")
     print_table(result)
     masked, removed = seconds(encoder)
-    print(f"\nHalf of the patches hidden: {removed / masked:.2f} of the time when they are taken out instead of masked")
-    print(json.dumps({name: {f"p@{k}": round(float(row[k].mean()), 4) for k in (5, 10)} for name, row in result["rows"].items()}
-                     | {"chance": round(result["chance"], 4), "removed_over_masked": round(removed / masked, 3)}))
+    print(
+        f"\nHalf of the patches hidden: {removed / masked:.2f} of the time when they are taken out instead of masked"
+    )
+    print(
+        json.dumps(
+            {
+                name: {f"p@{k}": round(float(row[k].mean()), 4) for k in (5, 10)}
+                for name, row in result["rows"].items()
+            }
+            | {
+                "chance": round(result["chance"], 4),
+                "removed_over_masked": round(removed / masked, 3),
+            }
+        )
+    )
 
 
-def measure(encoder, faces, people, seed=0):
+def measure(encoder, faces, labels, seed=0):
     """Precision of each query under each mask and cover, with who asked and what chance gives."""
-    asked = split_photos(people, share=0.5, seed=seed)
+    asked = split_photos(labels, share=0.5, seed=seed)
     gallery = Gallery(encoder.dim)
-    gallery.enrol(encoder, faces[~asked], people[~asked].tolist(), mirror=False)
-    queries, asking, grid = faces[asked], people[asked], encoder.net.patch_embed.grid_size[0]
+    gallery.enrol(encoder, faces[~asked], labels[~asked].tolist(), mirror=False)
+    queries, asking, grid = faces[asked], labels[asked], encoder.net.patch_embed.grid_size[0]
     rows = {}
     for name in REGIONS:
         mask = attention_mask(visible_patches(region(name), grid))
@@ -49,7 +64,9 @@ def measure(encoder, faces, people, seed=0):
         rows[name] = precisions(gallery, masked, asking)
         if name != "all":
             alike = Gallery(encoder.dim)
-            alike.enrol(encoder, faces[~asked], people[~asked].tolist(), mirror=False, attn_mask=mask)
+            alike.enrol(
+                encoder, faces[~asked], labels[~asked].tolist(), mirror=False, attn_mask=mask
+            )
             rows[f"{name}_alike"] = precisions(alike, masked, asking)
     for part in ("lower", "upper"):
         torch.manual_seed(seed)
@@ -58,17 +75,24 @@ def measure(encoder, faces, people, seed=0):
     return {"rows": rows, "people": asking, "chance": gallery.precision_by_chance(asking)}
 
 
-def precisions(gallery, embeddings, people):
+def precisions(gallery, embeddings, labels):
     """Precision@5 and @10 of each query."""
-    return {k: gallery.precision_at(k, embeddings, people) for k in (5, 10)}
+    return {k: gallery.precision_at(k, embeddings, labels) for k in (5, 10)}
 
 
 def print_table(result):
     """The table for people, with intervals over people."""
     print(f"{'':14s}" + "".join(f"{f'precision@{k}':>14s}   95 % interval " for k in (5, 10)))
     for name, row in result["rows"].items():
-        print(f"{name:14s}" + "".join("{:14.3f}   {:.3f} to {:.3f}".format(
-            row[k].mean(), *metrics.interval(row[k], result["people"])) for k in (5, 10)))
+        print(
+            f"{name:14s}"
+            + "".join(
+                "{:14.3f}   {:.3f} to {:.3f}".format(
+                    row[k].mean(), *metrics.interval(row[k], result["people"])
+                )
+                for k in (5, 10)
+            )
+        )
     print(f"{'chance':14s}{result['chance']:14.3f}")
 
 

@@ -1,8 +1,9 @@
-"""Peak memory of what grows with the data: the identification rate, the straight faces on disk, a gallery of a million.
+"""Peak memory of what grows with the data: the verification rate, the aligned faces on disk, a gallery of a million.
 
 Everything is simulated; each part runs in a process of its own. Pages of a memory-mapped file do not count, since the
 system takes them back whenever it needs them.
 """
+
 import argparse
 import json
 import subprocess
@@ -17,7 +18,7 @@ import psutil
 from helpers import metrics
 from helpers.aligned_set import BOX, COLUMNS, load_aligned_set, read_images
 from helpers.batches import shuffled
-from helpers.faces import POINT_COLUMNS
+from helpers.faces import LANDMARK_COLUMNS
 from helpers.files import to_csv, write_text
 from helpers.gallery import Gallery
 
@@ -27,7 +28,9 @@ from .notebooks import PeakMemory
 def main(arguments):
     """Run each part and print its peak."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks memory", description=__doc__)
-    parser.add_argument("--share", type=float, default=1.0, help="of the sizes named in the table, for a quick look")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the sizes named in the table, for a quick look"
+    )
     options = parser.parse_args(arguments)
     result = {}
     print(f"{'':12s}{'peak GB':>9s}{'seconds':>9s}")
@@ -38,33 +41,43 @@ def main(arguments):
         peak = PeakMemory(process, without_files=True)
         if process.wait():
             raise subprocess.CalledProcessError(process.returncode, name)
-        result[name] = {"peak_gb": round(peak.stop() / 1e9, 2), "seconds": round(time.perf_counter() - started, 1)}
-        print(f"{name:12s}{result[name]['peak_gb']:9.2f}{result[name]['seconds']:9.1f}   {part.__doc__}", flush=True)
+        result[name] = {
+            "peak_gb": round(peak.stop() / 1e9, 2),
+            "seconds": round(time.perf_counter() - started, 1),
+        }
+        print(
+            f"{name:12s}{result[name]['peak_gb']:9.2f}{result[name]['seconds']:9.1f}   {part.__doc__}",
+            flush=True,
+        )
     print(json.dumps(result))
 
 
-def identification(share):
-    """200 people asked for and 1,000 distractors, 30 photos each: the identification rate with its interval."""
-    people = int(1200 * share)
-    embeddings, who = crowd(people * 30, people)
-    query = who < people // 6
-    metrics.identification(embeddings[query], who[query], embeddings[~query], who[~query], fpr=(1e-3, 1e-2, 1e-1))
+def verification_rate(share):
+    """200 people asked for and 1,000 distractors, 30 photos each: the verification rate with its interval."""
+    labels = int(1200 * share)
+    embeddings, who = crowd(labels * 30, labels)
+    query = who < labels // 6
+    metrics.verification_rate(
+        embeddings[query], who[query], embeddings[~query], who[~query], fpr=(1e-3, 1e-2, 1e-1)
+    )
 
 
 def aligned_set(share):
-    """200,000 straight faces of 10,000 people: their lists, and an epoch of batches out of the memory-mapped array."""
-    people, each = int(10_000 * share), 20
-    keys = [f"{person}/{photo}" for person in range(people) for photo in range(each)]
+    """200,000 aligned faces of 10,000 people: their lists, and an epoch of batches out of the memory-mapped array."""
+    labels, each = int(10_000 * share), 20
+    keys = [f"{person}/{photo}" for person in range(labels) for photo in range(each)]
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        numbers = [1.0] * (1 + len(BOX) + len(POINT_COLUMNS))
+        numbers = [1.0] * (1 + len(BOX) + len(LANDMARK_COLUMNS))
         rows = ([key, key.split("/")[0], "", "", "", "0", *numbers] for key in keys)
         write_text(folder / "photos.csv", to_csv([COLUMNS, *rows]))
         write_text(folder / "faces.csv", to_csv([[key] for key in keys]))
         for key in keys:
             (folder / key).parent.mkdir(exist_ok=True)
             (folder / f"{key}.jpg").touch()
-        array = np.lib.format.open_memmap(folder / "faces.npy", "w+", np.uint8, (len(keys), 3, 112, 112))
+        array = np.lib.format.open_memmap(
+            folder / "faces.npy", "w+", np.uint8, (len(keys), 3, 112, 112)
+        )
         array.flush()
         faces = load_aligned_set(folder, set(keys))
         images = read_images(faces, folder)
@@ -86,12 +99,12 @@ def gallery(share):
         assert (similarity > 0.999).all()
 
 
-def crowd(photos, people, dim=256, seed=0):
+def crowd(photos, labels, dim=256, seed=0):
     """Unit embeddings (photos, dim) and their people, as many photos of each."""
     draw = np.random.default_rng(seed)
-    points, who = draw.standard_normal((photos, dim), np.float32), np.arange(photos) % people
-    points += 1.5 * draw.standard_normal((people, dim), np.float32)[who]
-    return points / np.linalg.norm(points, axis=1, keepdims=True), who
+    landmarks, who = draw.standard_normal((photos, dim), np.float32), np.arange(photos) % labels
+    landmarks += 1.5 * draw.standard_normal((labels, dim), np.float32)[who]
+    return landmarks / np.linalg.norm(landmarks, axis=1, keepdims=True), who
 
 
-PARTS = {"identified": identification, "aligned set": aligned_set, "gallery": gallery}
+PARTS = {"identified": verification_rate, "aligned set": aligned_set, "gallery": gallery}

@@ -3,6 +3,7 @@
 Everything happens in a temporary copy of helpers/, benchmarks/, tests/ and models/; the working tree is only read. First the
 tests run on the copy as it is: a fault counts as noticed if tests fail that passed before, within the time that each is given.
 """
+
 import argparse
 import importlib
 import importlib.util
@@ -21,20 +22,49 @@ ROOT = Path(__file__).parents[1]
 COPIED = ("helpers", "benchmarks", "tests", "models", "pyproject.toml", "README.md", "test_images")
 
 # what tests and helpers import, loaded once for all children
-LIBRARIES = ("torch", "torchvision", "timm", "kornia", "faiss", "sklearn.neighbors", "sklearn.cluster", "scipy.stats",
-             "hypothesis", "pytorch_metric_learning", "skimage.transform", "facenet_pytorch", "accelerate",
-             "matplotlib.pyplot", "nbval.plugin", "tensorboard")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "kornia",
+    "faiss",
+    "sklearn.neighbors",
+    "sklearn.cluster",
+    "scipy.stats",
+    "hypothesis",
+    "pytorch_metric_learning",
+    "skimage.transform",
+    "facenet_pytorch",
+    "accelerate",
+    "matplotlib.pyplot",
+    "nbval.plugin",
+    "tensorboard",
+)
 
 
 def main(arguments: list[str]) -> None:
     """Put the faults in one after another and print who noticed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks mutations", description=__doc__)
-    parser.add_argument("--review", action="store_true", help="the faults of an earlier round, each against the test written for it")
-    parser.add_argument("--modules", nargs="+", metavar="MODULE", help="faults in these modules only")
-    parser.add_argument("--timeout", type=float, default=300, help="seconds for the tests of one fault (default: %(default)s)")
+    parser.add_argument(
+        "--review",
+        action="store_true",
+        help="the faults of an earlier round, each against the test written for it",
+    )
+    parser.add_argument(
+        "--modules", nargs="+", metavar="MODULE", help="faults in these modules only"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=300,
+        help="seconds for the tests of one fault (default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
-    faults = [fault for fault in (_faults.REVIEW if options.review else _faults.FAULTS)
-              if not options.modules or fault[0] in options.modules]
+    faults = [
+        fault
+        for fault in (_faults.REVIEW if options.review else _faults.FAULTS)
+        if not options.modules or fault[0] in options.modules
+    ]
     if not faults:
         parser.error("there are no faults in these modules")
     if gone := stale(faults):
@@ -58,7 +88,11 @@ def main(arguments: list[str]) -> None:
                 outcome = f"tests {outcome} without it"
             outcomes.append(outcome)
             print(f"{module:18s}{what:75s}{outcome:10s}{seconds:6.0f} s  {test}", flush=True)
-    counts = {"faults": len(faults), "noticed": outcomes.count("noticed"), "survived": outcomes.count("SURVIVED")}
+    counts = {
+        "faults": len(faults),
+        "noticed": outcomes.count("noticed"),
+        "survived": outcomes.count("SURVIVED"),
+    }
     print(json.dumps(counts | {"undecided": len(faults) - counts["noticed"] - counts["survived"]}))
 
 
@@ -69,8 +103,10 @@ def stale(faults: list[tuple]) -> list[str]:
         path = ROOT / "helpers" / f"{module}.py"
         times = path.read_text(encoding="utf-8").count(old) if path.exists() else 0
         if times != 1:
-            sentences.append(f"{path.name} holds '{old}' {times} times, not once: the code has changed, and "
-                             "benchmarks/_faults.py must follow")
+            sentences.append(
+                f"{path.name} holds '{old}' {times} times, not once: the code has changed, and "
+                "benchmarks/_faults.py must follow"
+            )
     return sentences
 
 
@@ -78,7 +114,9 @@ def copy(folder: Path) -> None:
     """Lay what the tests need into a folder."""
     for name in COPIED:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.part"))
+            shutil.copytree(
+                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.part")
+            )
         elif (ROOT / name).exists():
             shutil.copy(ROOT / name, folder / name)
 
@@ -112,7 +150,14 @@ def run(tests: str, folder: Path, timeout: float) -> tuple[str, float, str]:
         child.join()
         return "too slow", timeout, ""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    first = next((line.split()[1].partition("::")[2] for line in lines if line.startswith(("FAILED ", "ERROR "))), "")
+    first = next(
+        (
+            line.split()[1].partition("::")[2]
+            for line in lines
+            if line.startswith(("FAILED ", "ERROR "))
+        ),
+        "",
+    )
     # 1: tests failed, 2: they could not even be collected; anything else is no verdict, such as 5, no test by this name
     outcome = {0: "passed", 1: "failed", 2: "failed"}.get(child.exitcode, "not run")
     return outcome, time.perf_counter() - started, first
@@ -124,9 +169,13 @@ def run_here(words: list[str], folder: Path, log: Path) -> None:
 
     os.chdir(folder)
     sys.path.insert(0, str(folder))
-    sys.dont_write_bytecode = True  # or a faulty module of the same second and size could be taken for the sound one
+    sys.dont_write_bytecode = (
+        True  # or a faulty module of the same second and size could be taken for the sound one
+    )
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder / ".hypothesis")
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("benchmarks", "helpers")]:
+    for name in [
+        name for name in sys.modules if name.partition(".")[0] in ("benchmarks", "helpers")
+    ]:
         del sys.modules[name]  # the copy's own are meant
     with open(log, "w", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)

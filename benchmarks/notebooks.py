@@ -1,4 +1,5 @@
 """Seconds and memory of each notebook, run in order as the README's first command does, on the default dataset."""
+
 import argparse
 import json
 import sys
@@ -17,13 +18,33 @@ def main(arguments):
     print(f"{'notebook':24s}{'seconds':>9s}{'peak GB':>9s}")
     for notebook in sorted(Path().glob("[0-9]_*.ipynb")):
         started = time.perf_counter()
-        process = psutil.Popen([sys.executable, "-m", "jupyter", "nbconvert", "--log-level", "ERROR", "--execute", "--to",
-                                "html", "--output-dir", "report", str(notebook)])
+        process = psutil.Popen(
+            [
+                sys.executable,
+                "-m",
+                "jupyter",
+                "nbconvert",
+                "--log-level",
+                "ERROR",
+                "--execute",
+                "--to",
+                "html",
+                "--output-dir",
+                "report",
+                str(notebook),
+            ]
+        )
         peak = PeakMemory(process)
         if process.wait():
             sys.exit(f"{notebook} failed; run it in JupyterLab to see where.")
-        result[notebook.stem] = {"seconds": round(time.perf_counter() - started, 1), "peak_gb": round(peak.stop() / 1e9, 2)}
-        print(f"{notebook.stem:24s}{result[notebook.stem]['seconds']:9.1f}{result[notebook.stem]['peak_gb']:9.2f}", flush=True)
+        result[notebook.stem] = {
+            "seconds": round(time.perf_counter() - started, 1),
+            "peak_gb": round(peak.stop() / 1e9, 2),
+        }
+        print(
+            f"{notebook.stem:24s}{result[notebook.stem]['seconds']:9.1f}{result[notebook.stem]['peak_gb']:9.2f}",
+            flush=True,
+        )
     total = sum(row["seconds"] for row in result.values())
     print(f"{'all':24s}{total:9.1f}{max(row['peak_gb'] for row in result.values()):9.2f}")
     print(json.dumps({"notebooks": result, "seconds": round(total, 1)}))
@@ -42,7 +63,9 @@ class PeakMemory:
         while self.running:
             try:
                 family = [self.process, *self.process.children(recursive=True)]
-                self.peak = max(self.peak, sum(self._bytes(member.memory_info()) for member in family))
+                self.peak = max(
+                    self.peak, sum(self._bytes(member.memory_info()) for member in family)
+                )
             except psutil.Error:
                 pass  # a child ended between the listing and the look
             time.sleep(0.05)

@@ -2,6 +2,7 @@
 
 All people of the folder must be strangers to the encoder. Of several faces in a photo the largest is taken.
 """
+
 import argparse
 import json
 import time
@@ -11,8 +12,8 @@ import numpy as np
 from helpers import course, metrics
 from helpers.faces import folder_of_people
 from helpers.pipeline import FacePipeline, enrolment
-from helpers.roles import split_photos
 from helpers.settings import load_settings
+from helpers.splits import split_photos
 
 from . import _peers
 
@@ -22,23 +23,41 @@ FPRS = (0.001, 0.01, 0.1)
 def main(arguments):
     """Run the whole pipeline over a folder of people and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks pipeline", description=__doc__)
-    parser.add_argument("--people", required=True, help="a folder with a folder of photos for each person")
+    parser.add_argument(
+        "--people", required=True, help="a folder with a folder of photos for each person"
+    )
     parser.add_argument("--encoder", default=course.SHIPPED_RECOGNISER, help="default: %(default)s")
-    parser.add_argument("--peers", action="store_true", help="the same photos through other libraries, where installed")
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="the same photos through other libraries, where installed",
+    )
     options = parser.parse_args(arguments)
     settings = load_settings()
     verifier = course.load_verifier(options.encoder)
     encoder = course.load_encoder(options.encoder, settings.torch_device)
     photos = folder_of_people(options.people)
-    result = measured(FacePipeline(course.hourglass(settings), encoder), photos, verifier.threshold(0.01))
-    print_table(result, len(photos), len(np.unique(photos.people)))
+    result = measured(
+        FacePipeline(course.hourglass(settings), encoder), photos, verifier.threshold(0.01)
+    )
+    print_table(result, len(photos), len(np.unique(photos.labels)))
     if options.peers:
         print_peers({"this course": result} | peers(encoder, photos))
-    print(json.dumps({key: round(result[key], 4) for key in ("found", "precision")} | {
-        "tpr_at_fpr": metrics.rates_as_json(FPRS, result["all"]["tpr"], result["all"]["pairs_of_people"]),
-        "tpr_at_fpr_of_faces_found": metrics.rates_as_json(FPRS, result["tpr"], result["pairs_of_people"]),
-        "dir_at_far": round(float(result["all"]["right"].mean()), 4),
-        "photos_per_second": round(result["photos_per_second"], 2)}))
+    print(
+        json.dumps(
+            {key: round(result[key], 4) for key in ("found", "precision")}
+            | {
+                "tpr_at_fpr": metrics.rates_as_json(
+                    FPRS, result["all"]["tpr"], result["all"]["pairs_of_people"]
+                ),
+                "tpr_at_fpr_of_faces_found": metrics.rates_as_json(
+                    FPRS, result["tpr"], result["pairs_of_people"]
+                ),
+                "dir_at_far": round(float(result["all"]["right"].mean()), 4),
+                "photos_per_second": round(result["photos_per_second"], 2),
+            }
+        )
+    )
 
 
 def measured(pipeline, photos, threshold=1.0):
@@ -46,8 +65,8 @@ def measured(pipeline, photos, threshold=1.0):
     started = time.perf_counter()
     rows, embeddings, read = enrolment(pipeline, photos, tell=lambda sentence: None)
     seconds = time.perf_counter() - started
-    result = figures(embeddings, photos.people[rows], threshold)
-    result["all"] = figures(with_misses(embeddings, rows, len(photos)), photos.people, threshold)
+    result = figures(embeddings, photos.labels[rows], threshold)
+    result["all"] = figures(with_misses(embeddings, rows, len(photos)), photos.labels, threshold)
     return result | {"found": len(rows) / read, "photos_per_second": read / seconds}
 
 
@@ -56,7 +75,7 @@ def with_misses(embeddings: np.ndarray, rows: np.ndarray, photos: int) -> np.nda
     nobody, and every right pair with it is missed. rows: the numbers of the photos that have embeddings (M, D)."""
     misses = np.setdiff1d(np.arange(photos), rows)
     result = np.zeros((photos, embeddings.shape[1] + len(misses)), np.float32)
-    result[rows, :embeddings.shape[1]] = embeddings
+    result[rows, : embeddings.shape[1]] = embeddings
     result[misses, embeddings.shape[1] + np.arange(len(misses))] = 1
     return result
 
@@ -66,7 +85,9 @@ def peers(encoder, photos):
     result = {}
     for name, (make, packages) in _peers.PEERS.items():
         if not _peers.installed(packages):
-            print(f"{name}: left out, {' or '.join(packages)} is not installed (pip install {_peers.PACKAGES})")
+            print(
+                f"{name}: left out, {' or '.join(packages)} is not installed (pip install {_peers.PACKAGES})"
+            )
             continue
         try:
             result[name] = measured(make(encoder), photos)
@@ -77,12 +98,16 @@ def peers(encoder, photos):
 
 def print_peers(results):
     """The same photos through other libraries, side by side; a photo without a face counts as a miss."""
-    print(f"{'TPR and DIR at FPR and FAR 0.01, of all photos':50s}{'found':>8s}{'TPR':>22s}{'DIR':>7s}"
-          f"{'TPR of found':>22s}{'photos/s':>10s}")
+    print(
+        f"{'TPR and DIR at FPR and FAR 0.01, of all photos':50s}{'found':>8s}{'TPR':>22s}{'DIR':>7s}"
+        f"{'TPR of found':>22s}{'photos/s':>10s}"
+    )
     for name, r in results.items():
         everything, found = (rate(figure) for figure in (r["all"], r))
-        print(f"{name:50s}{r['found']:8.2%}{everything:>22s}{r['all']['right'].mean():7.3f}{found:>22s}"
-              f"{r['photos_per_second']:10.1f}")
+        print(
+            f"{name:50s}{r['found']:8.2%}{everything:>22s}{r['all']['right'].mean():7.3f}{found:>22s}"
+            f"{r['photos_per_second']:10.1f}"
+        )
 
 
 def rate(figures: dict) -> str:
@@ -93,31 +118,60 @@ def rate(figures: dict) -> str:
 
 
 def figures(embeddings, people, threshold, seed=0):
-    """The pairwise verdict at a threshold, the identification rate, and open-set identification of half the people."""
+    """The pairwise verdict at a threshold, the verification rate, and open-set identification of half the people."""
     similarity, same = metrics.pairs(embeddings, people)
     passed = similarity > threshold
-    found = metrics.identification(embeddings, people, fpr=FPRS)
+    found = metrics.verification_rate(embeddings, people, fpr=FPRS)
     everyone = np.random.default_rng(seed).permutation(np.unique(people))
     enrolled = np.isin(people, everyone[: len(everyone) // 2])
     asked = split_photos(people, share=0.5, seed=seed)
     known, probes = enrolled & ~asked, enrolled & asked
-    meetings = len(np.unique(people[known])) * len(np.unique(people[~enrolled]))  # of an enrolled person and an impostor
+    meetings = len(np.unique(people[known])) * len(
+        np.unique(people[~enrolled])
+    )  # of an enrolled person and an impostor
     far = max(0.01, 1 / (~enrolled).sum(), 0.5 / meetings)  # of a hundred impostors, one
-    right, _ = metrics.open_set(embeddings[known], people[known], embeddings[probes], people[probes],
-                                embeddings[~enrolled], far, people[~enrolled])
-    return {"far": far, "precision": float((passed & same).sum() / max(passed.sum(), 1)), "fpr": float(passed[~same].mean()),
-            "recall": float(passed[same].mean()), **found, "right": right, "probes": people[probes],
-            "pairs_of_people": metrics.pairs_of_people(people)}
+    right, _ = metrics.open_set(
+        embeddings[known],
+        people[known],
+        embeddings[probes],
+        people[probes],
+        embeddings[~enrolled],
+        far,
+        people[~enrolled],
+    )
+    return {
+        "far": far,
+        "precision": float((passed & same).sum() / max(passed.sum(), 1)),
+        "fpr": float(passed[~same].mean()),
+        "recall": float(passed[same].mean()),
+        **found,
+        "right": right,
+        "probes": people[probes],
+        "pairs_of_people": metrics.pairs_of_people(people),
+    }
 
 
 def print_table(result, photos, people):
     """The table for people."""
-    print(f"{photos} photos of {people} people; a face was found in {result['found']:.2%}; "
-          f"{result['photos_per_second']:.1f} photos a second, reading included")
-    print(f"verdicts at the kept threshold for FPR 0.01: precision {result['precision']:.3f}; of right pairs "
-          f"{result['recall']:.3f} pass, of wrong ones {result['fpr']:.4f}")
-    for what, r in (("all photos, one without a face being a miss", result["all"]), ("photos with a face alone", result)):
+    print(
+        f"{photos} photos of {people} people; a face was found in {result['found']:.2%}; "
+        f"{result['photos_per_second']:.1f} photos a second, reading included"
+    )
+    print(
+        f"verdicts at the kept threshold for FPR 0.01: precision {result['precision']:.3f}; of right pairs "
+        f"{result['recall']:.3f} pass, of wrong ones {result['fpr']:.4f}"
+    )
+    for what, r in (
+        ("all photos, one without a face being a miss", result["all"]),
+        ("photos with a face alone", result),
+    ):
         print(f"{what}:")
-        print(*metrics.rates_as_lines(FPRS, r["tpr"], r["low"], r["high"], r["pairs_of_people"]), sep="\n")
-        print("DIR at FAR {:<8.2g}{:.3f} [{:.3f}, {:.3f}], half of the people enrolled".format(
-            r["far"], r["right"].mean(), *metrics.interval(r["right"], r["probes"])))
+        print(
+            *metrics.rates_as_lines(FPRS, r["tpr"], r["low"], r["high"], r["pairs_of_people"]),
+            sep="\n",
+        )
+        print(
+            "DIR at FAR {:<8.2g}{:.3f} [{:.3f}, {:.3f}], half of the people enrolled".format(
+                r["far"], r["right"].mean(), *metrics.interval(r["right"], r["probes"])
+            )
+        )

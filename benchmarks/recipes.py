@@ -3,6 +3,7 @@
 The people are dealt into folds; each fold is held out once while the recipe of notebooks 2 and 3 learns the others, with the
 same number of steps and photos for every loss.
 """
+
 import argparse
 import json
 import tempfile
@@ -28,15 +29,30 @@ def main(arguments):
     folds = parser.parse_args(arguments).folds
     settings = load_settings()
     data = recognition.recognition_data(settings)
-    faces, people = torch.cat([data.train[:], data.test[:]]), torch.cat([data.train_people, data.test_people])
-    deal = np.array_split(np.random.default_rng(settings.seed).permutation(data.n_people), folds)
+    faces, labels = (
+        torch.cat([data.train[:], data.test[:]]),
+        torch.cat([data.train_labels, data.test_labels]),
+    )
+    deal = np.array_split(np.random.default_rng(settings.seed).permutation(data.num_classes), folds)
     result = {}
     for name in RECIPES:
         with tempfile.TemporaryDirectory() as folder:
-            rates = [one_fold(name, faces, people, torch.from_numpy(out), settings, Path(folder)) for out in deal]
-        pairs = [metrics.pairs_of_people(out) for out in deal]  # the mean rests on those of all folds
-        of_folds = [round(rate, 3) if metrics.carries(recognition.FPR, n) else None for rate, n in zip(rates, pairs)]
-        mean = round(float(np.mean(rates)), 3) if metrics.carries(recognition.FPR, sum(pairs)) else None
+            rates = [
+                one_fold(name, faces, labels, torch.from_numpy(out), settings, Path(folder))
+                for out in deal
+            ]
+        pairs = [
+            metrics.pairs_of_people(out) for out in deal
+        ]  # the mean rests on those of all folds
+        of_folds = [
+            round(rate, 3) if metrics.carries(recognition.FPR, n) else None
+            for rate, n in zip(rates, pairs)
+        ]
+        mean = (
+            round(float(np.mean(rates)), 3)
+            if metrics.carries(recognition.FPR, sum(pairs))
+            else None
+        )
         result[name] = {"tpr": mean, "folds": of_folds}
         print(f"{name:20s} TPR at FPR {recognition.FPR}: {mean}   folds {of_folds}", flush=True)
     if sentence := metrics.left_out(recognition.FPR, min(pairs)):
@@ -44,13 +60,27 @@ def main(arguments):
     print(json.dumps(result))
 
 
-def one_fold(name, faces, people, held_out, settings, folder):
+def one_fold(name, faces, labels, held_out, settings, folder):
     """Train on everybody but the people held out; return their verification rate."""
-    out = torch.isin(people, held_out)
-    numbers = people[~out].unique(return_inverse=True)[1]
+    out = torch.isin(labels, held_out)
+    numbers = labels[~out].unique(return_inverse=True)[1]
     encoder = course.new_encoder(settings)
     loss, photos_each = configured_loss(name, settings.embedding, int(numbers.max()) + 1)
-    fit(encoder, loss, faces[~out], numbers, folder / "fold", epochs=settings.epochs, batch_size=settings.batch_size,
-        batches=batches_of(photos_each, numbers, settings.batch_size), augment=Jitter(size=settings.encoder_size),
-        seed=settings.seed, progress=False)
-    return float(metrics.identification(embed(encoder, faces[out]), people[out], fpr=recognition.FPR)["tpr"])
+    fit(
+        encoder,
+        loss,
+        faces[~out],
+        numbers,
+        folder / "fold",
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        batches=batches_of(photos_each, numbers, settings.batch_size),
+        augment=Jitter(size=settings.encoder_size),
+        seed=settings.seed,
+        progress=False,
+    )
+    return float(
+        metrics.verification_rate(embed(encoder, faces[out]), labels[out], fpr=recognition.FPR)[
+            "tpr"
+        ]
+    )

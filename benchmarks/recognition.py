@@ -1,7 +1,8 @@
-"""What is an encoder worth on people it never saw? Recall@1, R-Precision, MAP@R and the identification rate, with intervals.
+"""What is an encoder worth on people it never saw? Recall@1, R-Precision, MAP@R and the verification rate, with intervals.
 
-The photos are straightened first, by the way of every photo of this course: MTCNN, the shipped hourglass, a similarity.
+The photos are aligned first, by the way of every photo of this course: MTCNN, the shipped hourglass, a similarity.
 """
+
 import argparse
 import json
 import time
@@ -14,7 +15,7 @@ import torch
 from helpers import course, metrics
 from helpers.encoders import embed
 from helpers.other_encoders import OTHERS
-from helpers.recognition import strangers, strangers_figures
+from helpers.recognition import unseen_faces, unseen_figures
 from helpers.settings import load_settings
 
 FPRS = (1e-4, 1e-3, 1e-2, 5e-2, 1e-1)
@@ -23,32 +24,55 @@ FPRS = (1e-4, 1e-3, 1e-2, 5e-2, 1e-1)
 def main(arguments):
     """Embed a folder of people and print the figures."""
     encoder, data = asked_for("recognition", __doc__, arguments, course.SHIPPED_RECOGNISER)
-    print(f"{len(data.query)} photos of {len(np.unique(data.query_people))} people asked for, {len(data.distractors)} photos "
-          f"of {len(np.unique(data.distractor_people))} distractors; {data.skipped} photos left out, no face was found")
-    result = strangers_figures(encoder, data, FPRS)
+    print(
+        f"{len(data.probe)} photos of {len(np.unique(data.probe_labels))} people asked for, {len(data.distractors)} photos "
+        f"of {len(np.unique(data.distractor_labels))} distractors; {data.skipped} photos left out, no face was found"
+    )
+    result = unseen_figures(encoder, data, FPRS)
     print_figures(result)
-    milliseconds, a_second = speeds(encoder.cpu(), data.query)
-    print(f"{'with' if encoder.mirror else 'without'} mirror images: {milliseconds:.1f} ms for one face on one core, {a_second:.0f} faces a second in batches of 64")
-    print(json.dumps({**{key: round(result[key], 4) for key in ("recall@1", "r_precision", "map@r")},
-                      "tpr_at_fpr": metrics.rates_as_json(FPRS, result["tpr"], result["pairs_of_people"]),
-                      "pairs_of_people": result["pairs_of_people"],
-                      "ms_per_face_one_core": round(milliseconds, 2), "faces_per_second": round(a_second, 1)}))
+    milliseconds, a_second = speeds(encoder.cpu(), data.probe)
+    print(
+        f"{'with' if encoder.mirror else 'without'} mirror images: {milliseconds:.1f} ms for one face on one core, {a_second:.0f} faces a second in batches of 64"
+    )
+    print(
+        json.dumps(
+            {
+                **{key: round(result[key], 4) for key in ("recall@1", "r_precision", "map@r")},
+                "tpr_at_fpr": metrics.rates_as_json(FPRS, result["tpr"], result["pairs_of_people"]),
+                "pairs_of_people": result["pairs_of_people"],
+                "ms_per_face_one_core": round(milliseconds, 2),
+                "faces_per_second": round(a_second, 1),
+            }
+        )
+    )
 
 
 def asked_for(name, doc, arguments, default):
-    """What a benchmark's command line names: an encoder, and the straight faces of people that it never saw."""
+    """What a benchmark's command line names: an encoder, and the aligned faces of people that it never saw."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=doc)
-    parser.add_argument("--people", required=True, help="a folder with a folder of photos for each person")
-    parser.add_argument("--roles", default="", help="a CSV file,person,role: only its query and distractor photos are taken")
+    parser.add_argument(
+        "--people", required=True, help="a folder with a folder of photos for each person"
+    )
+    parser.add_argument(
+        "--split",
+        "--roles",
+        default="",
+        help="a CSV file,person,split: only its probe and distractor photos are taken",
+    )
     parser.add_argument("--encoder", default=default, help="default: %(default)s")
     options = parser.parse_args(arguments)
     borrowed = str(options.encoder) in OTHERS or ".onnx" in Path(options.encoder).name
     if not borrowed and not Path(options.encoder).exists():
-        parser.error(f"there is no encoder {options.encoder}: train one with python -m helpers.train, and name its "
-                     f"encoder.safetensors; or choose {', '.join(OTHERS)}, or an ONNX file")
-    settings = replace(load_settings({}), dataset=options.people, roles=options.roles)
-    encoder, data = course.load_encoder(options.encoder, settings.torch_device), strangers(settings)
-    if len(np.unique(data.query_people)) < 2:
+        parser.error(
+            f"there is no encoder {options.encoder}: train one with python -m helpers.train, and name its "
+            f"encoder.safetensors; or choose {', '.join(OTHERS)}, or an ONNX file"
+        )
+    settings = replace(load_settings({}), dataset=options.people, split=options.split)
+    encoder, data = (
+        course.load_encoder(options.encoder, settings.torch_device),
+        unseen_faces(settings),
+    )
+    if len(np.unique(data.probe_labels)) < 2:
         parser.error("two people to ask for, or more, are needed")
     return encoder, data
 
@@ -60,7 +84,9 @@ def speeds(encoder, faces):
     alone = [timed(lambda: embed(encoder, faces[:1])) for _ in range(20)]
     torch.set_num_threads(cores)
     many = faces[:256]
-    return 1000 * float(np.median(alone)), len(many) / min(timed(lambda: embed(encoder, many, batch_size=64)) for _ in range(3))
+    return 1000 * float(np.median(alone)), len(many) / min(
+        timed(lambda: embed(encoder, many, batch_size=64)) for _ in range(3)
+    )
 
 
 def timed(work):
@@ -74,6 +100,12 @@ def print_figures(result):
     """The table for people. Retrieval is among the photos asked for alone; the distractors count in the TPR."""
     print("figure [95 % interval over people]")
     for key, name in (("recall@1", "Recall@1"), ("r_precision", "R-Precision"), ("map@r", "MAP@R")):
-        print(f"{name:20s} {result[key]:.4f} [{result[key + '_low']:.4f}, {result[key + '_high']:.4f}]")
-    print(*metrics.rates_as_lines(FPRS, result["tpr"], result["tpr_low"], result["tpr_high"], result["pairs_of_people"]),
-          sep="\n")
+        print(
+            f"{name:20s} {result[key]:.4f} [{result[key + '_low']:.4f}, {result[key + '_high']:.4f}]"
+        )
+    print(
+        *metrics.rates_as_lines(
+            FPRS, result["tpr"], result["tpr_low"], result["tpr_high"], result["pairs_of_people"]
+        ),
+        sep="\n",
+    )

@@ -10,6 +10,7 @@
 Exit codes: 0 done (predict: all of one person), 1 not all of one person, 2 something is missing, can't be read or failed.
 Pictures and tables are written to outputs/. For learning; it must not decide about anybody.
 """
+
 import argparse
 import json
 import sys
@@ -26,9 +27,19 @@ from .faces import folder_of_people
 from .files import printable, short_name, to_csv, write_atomically, write_text
 from .folders import look_into, short_names
 from .forget import forget
-from .gallery import whom
+from .gallery import name_or_unknown
 from .photos import PhotoError, guard, plain_cause
-from .pipeline import NO_PICTURE, FacePipeline, doubts, enrol_folder, faces_of, longest_side, no_face, person_in, read_smaller
+from .pipeline import (
+    NO_PICTURE,
+    FacePipeline,
+    doubts,
+    enrol_folder,
+    faces_of,
+    longest_side,
+    no_face,
+    person_in,
+    read_smaller,
+)
 from .progress import progress_bar
 from .settings import load_settings
 from .verification import UNDECIDED, clusters, measure, verdicts
@@ -44,20 +55,42 @@ def predict(options, pipeline, verifier):
             raise PhotoError(sentence or f"{no_face(path)}.")
         faces.append(found[0])
         for doubt in doubts(found):
-            say(options, f"{path}: {doubt}")
-    threshold, pairs = verifier.threshold(options.fpr), verdicts(faces, options.photos, verifier, options.fpr)
+            answer(options, f"{path}: {doubt}")
+    threshold, pairs = (
+        verifier.threshold(options.fpr),
+        verdicts(faces, options.photos, verifier, options.fpr),
+    )
     for pair in pairs:
-        say(options, "{photo} and {and}: {verdict}; similarity {similarity:.2f}, probability that it is one person "
-                     "{probability:.2f}".format(**pair))
+        answer(
+            options,
+            "{photo} and {and}: {verdict}; similarity {similarity:.2f}, probability that it is one person "
+            "{probability:.2f}".format(**pair),
+        )
     ends = verifier.fpr_interval(options.fpr)
     interval = f" (95 % interval over people: {ends[0]:.2g} to {ends[1]:.2g})" if ends else ""
-    say(options, f"The threshold is {threshold:.2f}: a share of {options.fpr:g}{interval} of pairs of different people is "
-                 "more alike. A larger --fpr accepts more pairs, and more wrong ones.")
+    answer(
+        options,
+        f"The threshold is {threshold:.2f}: a share of {options.fpr:g}{interval} of pairs of different people is "
+        "more alike. A larger --fpr accepts more pairs, and more wrong ones.",
+    )
     if any(pair["verdict"] == UNDECIDED for pair in pairs):
-        say(options, "Undecided: the similarity and the threshold that was asked for point different ways.")
-    result = [{"photos": [pair["photo"], pair["and"]], "similarity": round(pair["similarity"], 4),
-               "same": pair["similarity"] > threshold, "verdict": pair["verdict"], "probability": round(pair["probability"], 4)} for pair in pairs]
-    return {"pairs": result, "threshold": round(threshold, 4)}, int(not all(pair["same"] for pair in result))
+        answer(
+            options,
+            "Undecided: the similarity and the threshold that was asked for point different ways.",
+        )
+    result = [
+        {
+            "photos": [pair["photo"], pair["and"]],
+            "similarity": round(pair["similarity"], 4),
+            "same": pair["similarity"] > threshold,
+            "verdict": pair["verdict"],
+            "probability": round(pair["probability"], 4),
+        }
+        for pair in pairs
+    ]
+    return {"pairs": result, "threshold": round(threshold, 4)}, int(
+        not all(pair["same"] for pair in result)
+    )
 
 
 def arrange(options, pipeline, verifier):
@@ -67,15 +100,32 @@ def arrange(options, pipeline, verifier):
     similarity, threshold = embeddings @ embeddings.T, verifier.threshold(options.fpr)
     groups = clusters(similarity, threshold)
     folder = options.out / "arrange"
-    write_text(folder / "similarity.csv", to_csv([["", *names], *([n, *row] for n, row in zip(names, similarity.round(4)))]))
+    write_text(
+        folder / "similarity.csv",
+        to_csv([["", *names], *([n, *row] for n, row in zip(names, similarity.round(4)))]),
+    )
     write_text(folder / "groups.csv", to_csv([("photo", "group"), *zip(names, groups.tolist())]))
-    figure = plots.similarity_matrix(similarity, [face.face for face in faces], names, f"Similarity of the photos in "
-                                     f"{Path(options.folder).name}/", threshold, [person_in(name) for name in names])
+    figure = plots.similarity_matrix(
+        similarity,
+        [face.face for face in faces],
+        names,
+        f"Similarity of the photos in {Path(options.folder).name}/",
+        threshold,
+        [person_in(name) for name in names],
+    )
     save_figure(figure, folder / "matrix.png")
     for group in range(groups.max() + 1):
-        say(options, f"group {group}: {', '.join(name for name, of in zip(names, groups) if of == group)}")
-    say(options, f"written to {folder}/")
-    return {"photos": names, "groups": groups.tolist(), "threshold": round(threshold, 4), "skipped": skipped}, 0
+        answer(
+            options,
+            f"group {group}: {', '.join(name for name, of in zip(names, groups) if of == group)}",
+        )
+    answer(options, f"written to {folder}/")
+    return {
+        "photos": names,
+        "groups": groups.tolist(),
+        "threshold": round(threshold, 4),
+        "skipped": skipped,
+    }, 0
 
 
 def faces_in(options, pipeline):
@@ -84,21 +134,24 @@ def faces_in(options, pipeline):
     folder = Path(options.folder)
     paths, skipped = look_into(folder)
     for sentence in skipped:
-        say(options, sentence)
+        answer(options, sentence)
     name_of, names, faces = dict(zip(paths, short_names(paths, folder))), [], []
     bar = progress_bar(paths, unit="photo", disable=len(paths) <= 64)
     for path, _, found, sentence in faces_of(pipeline, read_smaller, bar):
         for doubt in doubts(found):
-            say(options, f"{path}: {doubt}")
+            answer(options, f"{path}: {doubt}")
         if found:
             names.append(name_of[path])
             faces.append(found[0])
         else:
-            say(options, sentence or no_face(path, name_of[path]))
+            answer(options, sentence or no_face(path, name_of[path]))
             skipped += [sentence] if sentence else []
     if not faces:
-        raise PhotoError(NO_PICTURE.format(folder) if len(skipped) >= len(paths) else
-                         f"{folder}: no photo shows a face that the detector finds.")
+        raise PhotoError(
+            NO_PICTURE.format(folder)
+            if len(skipped) >= len(paths)
+            else f"{folder}: no photo shows a face that the detector finds."
+        )
     return names, faces, skipped
 
 
@@ -107,29 +160,54 @@ def identify(options, pipeline, verifier):
     known, results, skipped = new_gallery(options, pipeline), [], []
     threshold = verifier.gallery_threshold(len(known), options.fpr)
     if (least := verifier.fprs[0] * len(known)) > options.fpr:
-        say(options, f"{len(known)} photos are many for this recogniser: up to {min(1, least):.2g} of all strangers' faces may "
-                     "get a name.")
-    say(options, f"A face gets a name if it is more similar than {threshold:.2f} to an enrolled photo; --fpr "
-                 f"{min(0.5, options.fpr * 10):g} names more faces, and more of them wrongly (now {options.fpr:g}).")
-    for number, (path, photo, faces, sentence) in enumerate(faces_of(pipeline, read_smaller, options.photos, most=8), 1):
+        answer(
+            options,
+            f"{len(known)} photos are many for this recogniser: up to {min(1, least):.2g} of all strangers' faces may "
+            "get a name.",
+        )
+    answer(
+        options,
+        f"A face gets a name if it is more similar than {threshold:.2f} to an enrolled photo; --fpr "
+        f"{min(0.5, options.fpr * 10):g} names more faces, and more of them wrongly (now {options.fpr:g}).",
+    )
+    for number, (path, photo, faces, sentence) in enumerate(
+        faces_of(pipeline, read_smaller, options.photos, most=8), 1
+    ):
         if not faces:
             skipped += [sentence] if sentence else []
-            say(options, sentence or no_face(path))  # the others still get their answers
+            answer(options, sentence or no_face(path))  # the others still get their answers
             continue
         embeddings = np.stack([face.embedding for face in faces])
         names, similarity = known.identify(embeddings, threshold)
         nearest = known.people_of(known.search(embeddings, 1)[1])[:, 0]
-        labels = [f"{whom(name)} {value:.2f}" for name, value in zip(names, similarity)]
+        labels = [f"{name_or_unknown(name)} {value:.2f}" for name, value in zip(names, similarity)]
         for face, name, candidate, value, label in zip(faces, names, nearest, similarity, labels):
-            box = face.box * max(1, longest_side(path) / max(photo.shape))  # it was made smaller to be looked at
-            results.append({"photo": path, "box": [round(float(side)) for side in box], "name": name,
-                            "nearest": str(candidate), "similarity": round(float(value), 4), "hints": face.hints()})
-            likest = [f"most like {whom(candidate)}"] if name is None else []
-            say(options, "; ".join([f"{path}: {label}", *likest, *face.hints()]))
+            box = face.box * max(
+                1, longest_side(path) / max(photo.shape)
+            )  # it was made smaller to be looked at
+            results.append(
+                {
+                    "photo": path,
+                    "box": [round(float(side)) for side in box],
+                    "name": name,
+                    "nearest": str(candidate),
+                    "similarity": round(float(value), 4),
+                    "hints": face.hints(),
+                }
+            )
+            likest = [f"most like {name_or_unknown(candidate)}"] if name is None else []
+            answer(options, "; ".join([f"{path}: {label}", *likest, *face.hints()]))
         picture = options.out / "identify" / f"{short_name(f'{number}_{Path(path).stem}')}.png"
-        with guard(path, lambda sentence: say(options, sentence)):
-            save_figure(plots.boxes_on(photo, faces, labels, [name is not None for name in names]), picture)
-    result = {"faces": results, "threshold": round(threshold, 4), "enrolled": len(known), "skipped": skipped}
+        with guard(path, lambda sentence: answer(options, sentence)):
+            save_figure(
+                plots.boxes_on(photo, faces, labels, [name is not None for name in names]), picture
+            )
+    result = {
+        "faces": results,
+        "threshold": round(threshold, 4),
+        "enrolled": len(known),
+        "skipped": skipped,
+    }
     return result, 2 if len(skipped) == len(options.photos) else 0
 
 
@@ -143,57 +221,71 @@ def new_gallery(options, pipeline):
     name = short_name(replace(load_settings(), dataset=options.gallery).dataset_name)
     people = folder_of_people(options.gallery)
     for note in people.notes:
-        say(options, note)
-    known = enrol_folder(pipeline, people, options.out / "gallery" / f"{name}.safetensors",
-                         lambda sentence: say(options, sentence))
+        answer(options, note)
+    known = enrol_folder(
+        pipeline,
+        people,
+        options.out / "gallery" / f"{name}.safetensors",
+        lambda sentence: answer(options, sentence),
+    )
     if not len(known):
-        raise ValueError(f"{options.gallery}: none of the {len(people)} photos shows a face that the detector finds, so nobody "
-                         "is enrolled.")
-    say(options, f"{len(known)} of {len(people)} photos enrolled, of {len(set(known.people))} people")
+        raise ValueError(
+            f"{options.gallery}: none of the {len(people)} photos shows a face that the detector finds, so nobody "
+            "is enrolled."
+        )
+    answer(
+        options,
+        f"{len(known)} of {len(people)} photos enrolled, of {len(set(known.people))} people",
+    )
     return known
 
 
 def people_in(options):
-    """The straight faces of a folder of people; what was left out is told."""
-    settings = replace(load_settings(), dataset=options.folder, roles="")
-    return recognition.strangers(settings, lambda sentence: say(options, sentence))
+    """The aligned faces of a folder of people; what was left out is told."""
+    settings = replace(load_settings(), dataset=options.folder, split="")
+    return recognition.unseen_faces(settings, lambda sentence: answer(options, sentence))
 
 
 def evaluate(options, pipeline, _):
-    """The identification rate and retrieval of strangers; with --keep the encoder file remembers their thresholds."""
+    """The verification rate and retrieval of strangers; with --save the encoder file remembers their thresholds."""
     data = people_in(options)
-    result = recognition.strangers_figures(pipeline.encoder, data, FPRS)
-    if options.keep:
-        verifier = measure(embed(pipeline.encoder, data.query), data.query_people)
-        course.keep_verifier(options.encoder, verifier)
+    result = recognition.unseen_figures(pipeline.encoder, data, FPRS)
+    if options.save:
+        verifier = measure(embed(pipeline.encoder, data.probe), data.probe_labels)
+        course.save_verifier(options.encoder, verifier)
     for key in ("recall@1", "r_precision", "map@r"):
-        say(options, f"{key:20s} {recognition.shown(result, key)}")
+        answer(options, f"{key:20s} {recognition.shown(result, key)}")
     number = result["pairs_of_people"]
-    for line in metrics.rates_as_lines(FPRS, result["tpr"], result["tpr_low"], result["tpr_high"], number):
-        say(options, line)
+    for line in metrics.rates_as_lines(
+        FPRS, result["tpr"], result["tpr_low"], result["tpr_high"], number
+    ):
+        answer(options, line)
     return {key: result[key] for key in ("recall@1", "r_precision", "map@r")} | {
-        "tpr_at_fpr": metrics.rates_as_json(FPRS, result["tpr"], number), "pairs_of_people": number,
-        "photos": len(data.query), "skipped": data.skipped}, 0
+        "tpr_at_fpr": metrics.rates_as_json(FPRS, result["tpr"], number),
+        "pairs_of_people": number,
+        "photos": len(data.probe),
+        "skipped": data.skipped,
+    }, 0
 
 
 def draw_map(options, pipeline, _):
     """outputs/map.html of a folder of people."""
     data = people_in(options)
-    people = [data.query_names[person] for person in data.query_people]
+    people = [data.probe_names[person] for person in data.probe_labels]
     path = options.out / "map.html"
-    embedding_map(embed(pipeline.encoder, data.query), data.query, people, people, path)
-    say(options, f"written to {path}: open it in a browser")
+    embedding_map(embed(pipeline.encoder, data.probe), data.probe, people, people, path)
+    answer(options, f"written to {path}: open it in a browser")
     return {"map": str(path), "photos": len(people)}, 0
 
 
 def forget_person(options, settings):
     """Delete a person from galleries, aligned sets and pictures; photos, and weights trained on them, are told."""
     done = forget(options.name, settings.data_dir, settings.runs_dir, options.out)
-    say(options, "\n".join(done))
+    answer(options, "\n".join(done))
     return {"forgotten": options.name, "done": done}, 0
 
 
-def say(options, sentence):
+def answer(options, sentence):
     """Print for people; with --json to stderr, so that stdout is one line of JSON."""
     print(printable(sentence), file=sys.stderr if options.json else sys.stdout)
 
@@ -201,17 +293,35 @@ def say(options, sentence):
 def main(arguments=None):
     """Read the command, load the models, run it; returns the exit code."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--fpr", type=gates.share_text, default=0.01, help="tolerated share of false matches: of pairs of two people, and "
-                        "for identify of strangers' faces that get a name; default 0.01")
-    common.add_argument("--encoder", default=course.SHIPPED_RECOGNISER, help="default: the shipped recogniser")
+    common.add_argument(
+        "--fpr",
+        type=gates.share_text,
+        default=0.01,
+        help="tolerated share of false matches: of pairs of two people, and "
+        "for identify of strangers' faces that get a name; default 0.01",
+    )
+    common.add_argument(
+        "--encoder", default=course.SHIPPED_RECOGNISER, help="default: the shipped recogniser"
+    )
     common.add_argument("--out", type=Path, default=Path("outputs"))
     common.add_argument("--debug", action="store_true", help="show where an error came from")
-    common.add_argument("--json", action="store_true", help="one line of JSON on stdout, sentences on stderr")
-    parser = argparse.ArgumentParser(prog="python -m helpers", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    common.add_argument(
+        "--json", action="store_true", help="one line of JSON on stdout, sentences on stderr"
+    )
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
-    for name, run in (("predict", predict), ("arrange", arrange), ("identify", identify), ("evaluate", evaluate),
-                      ("map", draw_map), ("forget", forget_person)):
+    for name, run in (
+        ("predict", predict),
+        ("arrange", arrange),
+        ("identify", identify),
+        ("evaluate", evaluate),
+        ("map", draw_map),
+        ("forget", forget_person),
+    ):
         command = commands.add_parser(name, parents=[common], help=run.__doc__)
         command.set_defaults(run=run)
         if name in ("predict", "identify"):
@@ -219,10 +329,16 @@ def main(arguments=None):
         else:
             command.add_argument("name" if name == "forget" else "folder")
         if name == "identify":
-            command.add_argument("--gallery", required=True, help="a folder with a folder of photos for each person")
+            command.add_argument(
+                "--gallery", required=True, help="a folder with a folder of photos for each person"
+            )
         if name == "evaluate":
-            command.add_argument("--keep", action="store_true",
-                                 help="write the thresholds into the encoder's file, in place of its own")
+            command.add_argument(
+                "--save",
+                "--keep",
+                action="store_true",
+                help="write the thresholds into the encoder's file, in place of its own",
+            )
     options = parser.parse_args(arguments)
     if options.run is predict and len(options.photos) < 2:
         parser.error("predict compares two photos or more")
@@ -232,17 +348,30 @@ def main(arguments=None):
             needs = [settings]
         else:
             encoder = course.load_encoder(options.encoder, settings.torch_device)
-            needs = [FacePipeline(course.hourglass(settings), encoder),
-                     course.load_verifier(options.encoder) if options.run in (predict, arrange, identify) else None]
+            needs = [
+                FacePipeline(course.hourglass(settings), encoder),
+                course.load_verifier(options.encoder)
+                if options.run in (predict, arrange, identify)
+                else None,
+            ]
         result, code = options.run(options, *needs)
-    except Exception as error:  # whatever it is, a crash must not read as a verdict, which is code 0 or 1
+    except (
+        Exception
+    ) as error:  # whatever it is, a crash must not read as a verdict, which is code 0 or 1
         if options.debug:
             traceback.print_exc()
         usual = isinstance(error, (ValueError, OSError)) and str(error)
-        print(printable(error if usual else f"This failed: {plain_cause(error)}. --debug shows where."), file=sys.stderr)
+        print(
+            printable(
+                error if usual else f"This failed: {plain_cause(error)}. --debug shows where."
+            ),
+            file=sys.stderr,
+        )
         return 2
     if options.json:
-        print(json.dumps(result, ensure_ascii=False).encode("utf-8", "backslashreplace").decode())  # names may be no text
+        print(
+            json.dumps(result, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+        )  # names may be no text
     return code
 
 

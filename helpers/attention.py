@@ -1,8 +1,9 @@
-"""Hidden regions: a region of the straight face -> patches -> an attention mask for a ViT.
+"""Hidden regions: a region of the aligned face -> patches -> an attention mask for a ViT.
 
 A hidden patch is one that nobody looks at: its column in the mask is False, in every block. Then nothing that
 stands there can reach the class token, just as if the patch had been taken out. The class token is always visible.
 """
+
 from contextlib import contextmanager
 
 import numpy as np
@@ -19,19 +20,25 @@ def region(name, segmentation=None):
 
     all: everything.  head: head and hair, without the background.  face: brows to chin, without hair.
     corner: a spot in the upper left corner, where no face is.
-    segmentation: what each pixel shows, ints (H, W): 0 background, 1 hair, 2 face. None: ellipses on the straight face
-    (112, 112), placed by the reference points, which fit most people and nobody well.
+    segmentation: what each pixel shows, ints (H, W): 0 background, 1 hair, 2 face. None: ellipses on the aligned face
+    (112, 112), placed by the reference landmarks, which fit most people and nobody well.
     """
     if name not in REGIONS:
-        raise ValueError(f"There is no region '{name}': choose {', '.join(REGIONS)}, or hand in a boolean picture.")
+        raise ValueError(
+            f"There is no region '{name}': choose {', '.join(REGIONS)}, or hand in a boolean picture."
+        )
     if segmentation is None:
         y, x = np.mgrid[:FACE, :FACE]
-        head, face = (((x - 55.5) / half_width) ** 2 + ((y - centre) / half_height) ** 2 <= 1
-                      for half_width, centre, half_height in ((50, 60, 64), (38, 72, 42)))
+        head, face = (
+            ((x - 55.5) / half_width) ** 2 + ((y - centre) / half_height) ** 2 <= 1
+            for half_width, centre, half_height in ((50, 60, 64), (38, 72, 42))
+        )
     else:
         segmentation = np.asarray(segmentation)
         if segmentation.ndim != 2 or not np.isin(segmentation, (0, 1, 2)).all():
-            raise ValueError("A segmentation is a picture (H, W) of the numbers 0 (background), 1 (hair) and 2 (face).")
+            raise ValueError(
+                "A segmentation is a picture (H, W) of the numbers 0 (background), 1 (hair) and 2 (face)."
+            )
         head, face = segmentation > 0, segmentation == 2
     corner = np.zeros(head.shape, bool)
     corner[0, 0] = True
@@ -45,10 +52,14 @@ def visible_patches(picture, grid):
     """
     picture = np.asarray(picture)
     if picture.dtype != bool or picture.ndim != 2:
-        raise ValueError(f"A region is a boolean picture (H, W), not {picture.dtype} of shape {picture.shape}.")
+        raise ValueError(
+            f"A region is a boolean picture (H, W), not {picture.dtype} of shape {picture.shape}."
+        )
     if not picture.any():
         raise ValueError("This region hides everything: let at least one pixel be seen.")
-    share = torch.nn.functional.interpolate(torch.from_numpy(picture)[None, None].float(), (grid, grid), mode="area")
+    share = torch.nn.functional.interpolate(
+        torch.from_numpy(picture)[None, None].float(), (grid, grid), mode="area"
+    )
     share = share.flatten()
     visible = share >= 0.5
     if not visible.any():
@@ -59,7 +70,9 @@ def visible_patches(picture, grid):
 def patches_to_pixels(visible, side=FACE):
     """Visible patches, bool (P,) -> the pixels that they cover, bool (side, side)."""
     grid = int(len(visible) ** 0.5)
-    return torch.nn.functional.interpolate(visible.view(1, 1, grid, grid).float(), (side, side))[0, 0].bool()
+    return torch.nn.functional.interpolate(visible.view(1, 1, grid, grid).float(), (side, side))[
+        0, 0
+    ].bool()
 
 
 def attention_mask(visible):
@@ -70,7 +83,9 @@ def attention_mask(visible):
     visible = torch.as_tensor(visible)
     visible = visible[None] if visible.ndim == 1 else visible
     if visible.dtype != torch.bool or visible.ndim != 2 or not visible.any(1).all():
-        raise ValueError("Visible patches are bool (P,) or (B, P), at least one of each photo's, as visible_patches gives.")
+        raise ValueError(
+            "Visible patches are bool (P,) or (B, P), at least one of each photo's, as visible_patches gives."
+        )
     keys = torch.cat([torch.ones_like(visible[:, :1]), visible], 1)
     return keys[:, None, None, :].expand(-1, 1, keys.shape[1], -1)
 
@@ -80,7 +95,9 @@ class _Kept(nn.Module):
 
     def __init__(self, visible):
         super().__init__()
-        self.rows = torch.cat([torch.zeros(1, dtype=torch.long), 1 + torch.where(torch.as_tensor(visible))[0]])
+        self.rows = torch.cat(
+            [torch.zeros(1, dtype=torch.long), 1 + torch.where(torch.as_tensor(visible))[0]]
+        )
 
     def forward(self, tokens):
         return tokens[:, self.rows.to(tokens.device)]
@@ -110,7 +127,9 @@ def hidden_removed(vit, visible):
     """
     patches = vit.patch_embed.num_patches
     if len(visible) != patches:
-        raise ValueError(f"This transformer sees {patches} patches, and the region has {len(visible)}.")
+        raise ValueError(
+            f"This transformer sees {patches} patches, and the region has {len(visible)}."
+        )
     before, vit.patch_drop = vit.patch_drop, _Kept(visible)
     try:
         yield vit

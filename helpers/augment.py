@@ -1,8 +1,9 @@
 """Changes of training pictures, for whole batches on the device, each picture with its own luck.
 
 They take uint8 or float pictures (N, 3, H, W) of values 0 to 255 with their targets, and give floats of the same
-range. Targets are people (N,), which stay, or points (N, 5, 2), which move with the picture.
+range. Targets are people (N,), which stay, or landmarks (N, 5, 2), which move with the picture.
 """
+
 from functools import cache
 
 import kornia.augmentation as K
@@ -25,8 +26,16 @@ class Jitter:
     what is kept pixels would be skipped: half it is then, and the network shrinks the rest.
     """
 
-    def __init__(self, degrees=15, scale=0.15, shift=0.08, mirror=True, light=0.4, crop=None, size=None):
-        self.degrees, self.scale, self.shift, self.mirror, self.light = degrees, scale, shift, mirror, light
+    def __init__(
+        self, degrees=15, scale=0.15, shift=0.08, mirror=True, light=0.4, crop=None, size=None
+    ):
+        self.degrees, self.scale, self.shift, self.mirror, self.light = (
+            degrees,
+            scale,
+            shift,
+            mirror,
+            light,
+        )
         self.crop, self.size = crop, size
 
     def __call__(self, images, targets):
@@ -37,13 +46,23 @@ class Jitter:
         def uniform(columns, reach):
             return (torch.rand(n, columns, device=device) * 2 - 1) * reach
 
-        angle, zoom = torch.deg2rad(uniform(1, self.degrees))[:, 0], torch.exp(uniform(1, self.scale))[:, 0] * side / kept
+        angle, zoom = (
+            torch.deg2rad(uniform(1, self.degrees))[:, 0],
+            torch.exp(uniform(1, self.scale))[:, 0] * side / kept,
+        )
         mirrored = (torch.rand(n, device=device) < 0.5) & self.mirror
         sign = torch.where(mirrored, -1.0, 1.0)
         cos, sin = zoom * angle.cos(), zoom * angle.sin()
-        turn = torch.stack([torch.stack([cos * sign, -sin], -1), torch.stack([sin * sign, cos], -1)], -2)
-        before, after = (torch.full((n, 2, 1), (length - 1) / 2, device=device) for length in (images.shape[-1], side))
-        matrices = torch.cat([turn, after - turn @ before + uniform(2, self.shift)[..., None] * side], -1)
+        turn = torch.stack(
+            [torch.stack([cos * sign, -sin], -1), torch.stack([sin * sign, cos], -1)], -2
+        )
+        before, after = (
+            torch.full((n, 2, 1), (length - 1) / 2, device=device)
+            for length in (images.shape[-1], side)
+        )
+        matrices = torch.cat(
+            [turn, after - turn @ before + uniform(2, self.shift)[..., None] * side], -1
+        )
         images = self.relight(warp(images.float(), matrices, side), uniform)
         if targets.ndim == 3:
             targets = transform(targets, matrices)
@@ -78,9 +97,16 @@ class Degrade:
         images = torch.where(uniform(1, 1, 1) < self.grey, images.mean(1, keepdim=True), images)
         blurred = uniform() < 0.5
         if self.blur and blurred.any():
-            side, sigmas = 2 * int(3 * self.blur) + 1, (uniform()[blurred] * self.blur).clamp(min=1e-3)
-            images[blurred] = gaussian_blur2d(images[blurred], (side, side), sigmas[:, None].expand(-1, 2))
-        return (images + torch.randn_like(images) * uniform(1, 1, 1) * self.noise).clamp(0, 255), targets
+            side, sigmas = (
+                2 * int(3 * self.blur) + 1,
+                (uniform()[blurred] * self.blur).clamp(min=1e-3),
+            )
+            images[blurred] = gaussian_blur2d(
+                images[blurred], (side, side), sigmas[:, None].expand(-1, 2)
+            )
+        return (images + torch.randn_like(images) * uniform(1, 1, 1) * self.noise).clamp(
+            0, 255
+        ), targets
 
     def __repr__(self):
         return f"Degrade({', '.join(f'{key}={value}' for key, value in vars(self).items())})"
@@ -111,8 +137,13 @@ class Photometric:
     def changes(side):
         """The five, for pictures of this side; made once, since that takes as long as a batch."""
         kernel, sigma = 2 * round(side / 28) + 1, (0.1 * side / 112, 5 * side / 112)
-        return (K.RandomGrayscale(p=1.0), K.ColorJitter(brightness=0.5, hue=0.3, p=1.0),
-                K.RandomGaussianBlur((kernel, kernel), sigma, p=1.0), K.RandomPosterize((2, 2), p=1.0), K.RandomEqualize(p=1.0))
+        return (
+            K.RandomGrayscale(p=1.0),
+            K.ColorJitter(brightness=0.5, hue=0.3, p=1.0),
+            K.RandomGaussianBlur((kernel, kernel), sigma, p=1.0),
+            K.RandomPosterize((2, 2), p=1.0),
+            K.RandomEqualize(p=1.0),
+        )
 
     def __repr__(self):
         return f"Photometric(compose={self.compose})"
@@ -134,34 +165,62 @@ class PhotometricSet:
 
 
 class MaskAugmentation:
-    """Cover a part of straight faces, for a share p of them: each time one of `parts`, a little moved and scaled.
+    """Cover a part of aligned faces, for a share p of them: each time one of `parts`, a little moved and scaled.
 
     parts: of "upper" (a bar over the eyes), "lower" (mouth and chin), "mask" (a surgical mask) and "sunglasses", where
-    the reference points have them.  fill: "colour" (one random grey or colour), "noise" or "blur".
+    the reference landmarks have them.  fill: "colour" (one random grey or colour), "noise" or "blur".
     """
+
     SHAPES = {  # polygons on the 112-pixel face, x and y
         "upper": [[(18, 36), (94, 36), (94, 66), (18, 66)]],
         "lower": [[(24, 74), (88, 74), (88, 112), (24, 112)]],
-        "mask": [[(56, 63), (80, 72), (96, 74), (90, 94), (76, 112), (36, 112), (22, 94), (16, 74), (32, 72)]],
-        "sunglasses": [[(20, 43), (52, 43), (53, 54), (46, 64), (30, 64), (21, 55)],
-                       [(60, 43), (92, 43), (91, 55), (82, 64), (66, 64), (59, 54)], [(52, 45), (60, 45), (60, 49), (52, 49)],
-                       [(2, 44), (20, 44), (20, 49), (2, 47)], [(92, 44), (110, 44), (110, 47), (92, 49)]]}
+        "mask": [
+            [
+                (56, 63),
+                (80, 72),
+                (96, 74),
+                (90, 94),
+                (76, 112),
+                (36, 112),
+                (22, 94),
+                (16, 74),
+                (32, 72),
+            ]
+        ],
+        "sunglasses": [
+            [(20, 43), (52, 43), (53, 54), (46, 64), (30, 64), (21, 55)],
+            [(60, 43), (92, 43), (91, 55), (82, 64), (66, 64), (59, 54)],
+            [(52, 45), (60, 45), (60, 49), (52, 49)],
+            [(2, 44), (20, 44), (20, 49), (2, 47)],
+            [(92, 44), (110, 44), (110, 47), (92, 49)],
+        ],
+    }
 
     def __init__(self, p=0.5, parts=("upper", "lower"), fill="colour", shift=4, scale=0.06):
         unknown = set(parts) - set(self.SHAPES)
         if unknown or not parts or fill not in ("colour", "noise", "blur"):
-            raise ValueError(f"MaskAugmentation has no parts {', '.join(unknown) or 'at all'} with fill '{fill}': choose of "
-                             f"{', '.join(self.SHAPES)}, and colour, noise or blur.")
+            raise ValueError(
+                f"MaskAugmentation has no parts {', '.join(unknown) or 'at all'} with fill '{fill}': choose of "
+                f"{', '.join(self.SHAPES)}, and colour, noise or blur."
+            )
         self.p, self.parts, self.fill, self.shift, self.scale = p, tuple(parts), fill, shift, scale
 
     def __call__(self, faces, targets):
         n, side, device = len(faces), faces.shape[-1], faces.device
         chosen = torch.randint(len(self.parts), (n,), device=device)
         inside = torch.stack([self.cover(part) for part in self.parts]).to(device)[chosen] & (
-            torch.rand(n, 1, 1, 1, device=device) < self.p)
+            torch.rand(n, 1, 1, 1, device=device) < self.p
+        )
         zoom = torch.exp((torch.rand(n, 1, 1, device=device) * 2 - 1) * self.scale) * side / FACE
-        shift = (torch.rand(n, 2, 1, device=device) * 2 - 1) * self.shift * side / FACE + side / 2 - zoom * FACE / 2
-        inside = warp(inside.float(), torch.cat([zoom * torch.eye(2, device=device), shift], -1), side) > 0.5
+        shift = (
+            (torch.rand(n, 2, 1, device=device) * 2 - 1) * self.shift * side / FACE
+            + side / 2
+            - zoom * FACE / 2
+        )
+        inside = (
+            warp(inside.float(), torch.cat([zoom * torch.eye(2, device=device), shift], -1), side)
+            > 0.5
+        )
         return torch.where(inside, self.filling(faces.float()), faces.float()), targets
 
     @classmethod
@@ -183,7 +242,9 @@ class MaskAugmentation:
         return F.interpolate(small, (side, side), mode="bilinear")
 
     def __repr__(self):
-        return f"MaskAugmentation({', '.join(f'{key}={value}' for key, value in vars(self).items())})"
+        return (
+            f"MaskAugmentation({', '.join(f'{key}={value}' for key, value in vars(self).items())})"
+        )
 
 
 class Compose:
@@ -209,12 +270,16 @@ class EachPicture:
 
     def __call__(self, images, targets):
         if targets is not None and targets.ndim == 3:
-            raise ValueError("A transform of torchvision moves the picture and not its points: take Jitter and Degrade.")
+            raise ValueError(
+                "A transform of torchvision moves the picture and not its landmarks: take Jitter and Degrade."
+            )
         images = images if images.dtype == torch.uint8 else images.round().clamp(0, 255).byte()
         changed = torch.stack([self.transform(image) for image in images])
         if changed.dtype != torch.uint8:
-            raise ValueError(f"{self.transform} gives {changed.dtype}, but pictures stay uint8 here: leave out ToTensor, "
-                             "ToDtype and Normalize, since the encoder scales and normalises by itself.")
+            raise ValueError(
+                f"{self.transform} gives {changed.dtype}, but pictures stay uint8 here: leave out ToTensor, "
+                "ToDtype and Normalize, since the encoder scales and normalises by itself."
+            )
         return changed, targets
 
     def __repr__(self):
@@ -223,5 +288,7 @@ class EachPicture:
 
 def as_change(transform):
     """A change as it is, None too; a transform of torchvision, or a Sequential of some, wrapped."""
-    of_torchvision = type(transform).__module__.startswith("torchvision.") or isinstance(transform, torch.nn.Sequential)
+    of_torchvision = type(transform).__module__.startswith("torchvision.") or isinstance(
+        transform, torch.nn.Sequential
+    )
     return EachPicture(transform) if of_torchvision else transform

@@ -2,6 +2,7 @@
 
 In training on several processes they see the whole batch: the embeddings of all processes are gathered first.
 """
+
 import math
 
 import torch
@@ -12,9 +13,11 @@ from torch import nn
 
 def in_float32(forward):
     """Run a loss outside autocast: margins live in the last digits of a cosine, which bfloat16 does not have."""
-    def wrapped(self, features, people):
+
+    def wrapped(self, features, labels):
         with torch.autocast(features.device.type, enabled=False):
-            return forward(self, features.float(), people)
+            return forward(self, features.float(), labels)
+
     return wrapped
 
 
@@ -24,10 +27,17 @@ def over_processes(forward):
     Every process then computes the same loss, but sends a gradient to its own rows alone; DDP takes the mean
     over the processes, so that gradient is multiplied by their number (as pytorch-metric-learning does).
     """
-    def wrapped(self, features, people):
-        if self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            features, people = gather_rows(features), gather_rows(people)
-        return forward(self, features, people)
+
+    def wrapped(self, features, labels):
+        if (
+            self.training
+            and dist.is_available()
+            and dist.is_initialized()
+            and dist.get_world_size() > 1
+        ):
+            features, labels = gather_rows(features), gather_rows(labels)
+        return forward(self, features, labels)
+
     return wrapped
 
 
@@ -38,10 +48,10 @@ def gather_rows(rows):
     dist.all_gather(sizes, torch.tensor([len(rows)], device=rows.device))
     longest = max(int(size) for size in sizes)
     filled = rows.new_zeros(longest, *rows.shape[1:])
-    filled[:len(rows)] = rows.detach()
+    filled[: len(rows)] = rows.detach()
     parts = [torch.empty_like(filled) for _ in range(world)]
     dist.all_gather(parts, filled)
-    parts = [part[:int(size)] for part, size in zip(parts, sizes)]
+    parts = [part[: int(size)] for part, size in zip(parts, sizes)]
     parts[rank] = rows
     if rows.requires_grad:
         parts[rank] = rows.view_as(rows)
@@ -57,7 +67,7 @@ def check_range(low, high=math.inf, **numbers):
             raise ValueError(f"{name} of a loss must be a number {limit}, but it is {number}.")
 
 
-def spread(embeddings):
+def spherical_variance(embeddings):
     """One minus the mean resultant length: 1 when unit embeddings point everywhere, 0 when all are one."""
     return 1 - F.normalize(embeddings.detach(), dim=1).mean(0).norm()
 
@@ -68,20 +78,20 @@ def pairwise_distances(embeddings, squared=False):
     return square if squared else (square + 1e-12).sqrt()
 
 
-def pairs(people):
+def pairs(labels):
     """Which pairs (N, N) of a batch are positive (one person, two photos), and which negative (two people)."""
-    same = people[:, None] == people
-    return same & ~torch.eye(len(people), dtype=torch.bool, device=people.device), ~same
+    same = labels[:, None] == labels
+    return same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device), ~same
 
 
-def mine_triplets(distance, people, mining, margin):
+def mine_triplets(distance, labels, mining, margin):
     """Choose triplets: indices of anchors, positives and negatives, each (T,).
 
     all: every one.  semihard: negatives farther than the positive, but by less than the margin (Schroff et al.
     2015).  hard: for each anchor its farthest positive and nearest negative (Hermans et al. 2017).
     Memory grows with the cube of the batch, but for hard; `TripletLoss` needs no list of triplets.
     """
-    positive, negative = pairs(people)
+    positive, negative = pairs(labels)
     if mining == "hard":
         anchors = torch.where(positive.any(1) & negative.any(1))[0]
         farthest = distance.masked_fill(~positive, -torch.inf).argmax(1)
@@ -113,36 +123,43 @@ class TripletLoss(nn.Module):
 
     @in_float32
     @over_processes
-    def forward(self, features, people):
+    def forward(self, features, labels):
         distance = pairwise_distances(F.normalize(features), self.squared)
-        total, slope, near, far, active = self.sums(distance.detach(), people)
+        total, slope, near, far, active = self.sums(distance.detach(), labels)
         # its value is the cost of all triplets, its derivative by each distance what `slope` says
         cost = total + (slope * distance).sum() - (slope * distance.detach()).sum()
         chosen = near.sum().clamp(min=1)
-        health = {"active": active / chosen, "spread": spread(features),
-                  "positive": (near * distance.detach()).sum() / chosen,
-                  "negative": (far * distance.detach()).sum() / chosen}
-        return cost / active.clamp(min=1) + 0 * features.sum(), health  # 0: a slope even with no triplet
+        health = {
+            "active": active / chosen,
+            "spherical_variance": spherical_variance(features),
+            "positive": (near * distance.detach()).sum() / chosen,
+            "negative": (far * distance.detach()).sum() / chosen,
+        }
+        return cost / active.clamp(
+            min=1
+        ) + 0 * features.sum(), health  # 0: a slope even with no triplet
 
     @torch.no_grad()
-    def sums(self, distance, people):
+    def sums(self, distance, labels):
         """What the loss needs of all chosen triplets, without a list of them.
 
         distance: (N, N).  Returns the cost of all, its derivative by each distance (N, N), how many triplets each
         pair is the near and the far side of, (N, N) both, and how many cost something. The positive pairs are gone
         through N at a time, each against all N photos.
         """
-        positive, negative = pairs(people)
+        positive, negative = pairs(labels)
         total, active = distance.new_zeros(()), distance.new_zeros(())
         slope, near, far = (torch.zeros_like(distance) for _ in range(3))
         if self.mining == "hard":
-            anchor, other, nearest = mine_triplets(distance, people, "hard", self.margin)
+            anchor, other, nearest = mine_triplets(distance, labels, "hard", self.margin)
             only = torch.zeros_like(negative)
             only[anchor, nearest] = True
         else:
             (anchor, other), only = torch.where(positive), negative
-        for a, p in zip(anchor.split(len(people)), other.split(len(people))):
-            gap = distance[a] - distance[a, p][:, None]  # (pairs, N): how much farther each photo is
+        for a, p in zip(anchor.split(len(labels)), other.split(len(labels))):
+            gap = (
+                distance[a] - distance[a, p][:, None]
+            )  # (pairs, N): how much farther each photo is
             chosen = only[a]
             if self.mining == "semihard":
                 chosen = chosen & (gap > 0) & (gap < self.margin)
@@ -157,7 +174,9 @@ class TripletLoss(nn.Module):
         return total, slope, near, far, active
 
     def extra_repr(self):
-        return f"margin={self.margin}, mining={self.mining}, squared={self.squared}, soft={self.soft}"
+        return (
+            f"margin={self.margin}, mining={self.mining}, squared={self.squared}, soft={self.soft}"
+        )
 
 
 class ContrastiveLoss(nn.Module):
@@ -175,17 +194,21 @@ class ContrastiveLoss(nn.Module):
 
     @in_float32
     @over_processes
-    def forward(self, features, people):
+    def forward(self, features, labels):
         unit = F.normalize(features)
-        itself = torch.eye(len(people), dtype=torch.bool, device=people.device)
-        positive, negative = pairs(people)
+        itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+        positive, negative = pairs(labels)
         others = (unit @ unit.T * self.s).masked_fill(itself, -1e9)
         missed = -others.log_softmax(1).masked_fill(~positive, 0).sum(1)
         several = positive.any(1)  # a person alone in the batch has nobody to be near to
         distance = pairwise_distances(unit.detach())
-        health = {"nearest": (people[others.argmax(1)] == people)[several].float().sum() / several.sum().clamp(min=1),
-                  "positive": distance[positive].sum() / positive.sum().clamp(min=1),
-                  "negative": distance[negative].sum() / negative.sum().clamp(min=1), "spread": spread(features)}
+        health = {
+            "nearest": (labels[others.argmax(1)] == labels)[several].float().sum()
+            / several.sum().clamp(min=1),
+            "positive": distance[positive].sum() / positive.sum().clamp(min=1),
+            "negative": distance[negative].sum() / negative.sum().clamp(min=1),
+            "spherical_variance": spherical_variance(features),
+        }
         return (missed / positive.sum(1).clamp(min=1)).sum() / several.sum().clamp(min=1), health
 
     def extra_repr(self):

@@ -2,6 +2,7 @@
 
 What is drawn depends on epoch and seed alone, so a run that is resumed sees the batches it would have seen.
 """
+
 from math import ceil
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 
 def generator(*numbers: int) -> torch.Generator:
     """A source of random numbers told by all these numbers together."""
-    return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1))
+    return torch.Generator().manual_seed(
+        int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+    )
 
 
 class shuffled:
@@ -33,23 +36,33 @@ class people_by_photos:
     People with a single photo make no positive pair and are left out; those with fewer than K give what they have.
     """
 
-    def __init__(self, people, P=8, K=4):
+    def __init__(self, labels, P=8, K=4):
         if P < 2 or K < 2:
-            raise ValueError(f"Batches need two people or more with two photos each; P={P} and K={K} are too few.")
-        self.people, self.P, self.K = torch.as_tensor(people), P, K
-        order = self.people.argsort(stable=True)
-        own = order.split(self.people.unique(return_counts=True)[1].tolist())
+            raise ValueError(
+                f"Batches need two people or more with two photos each; P={P} and K={K} are too few."
+            )
+        self.labels, self.P, self.K = torch.as_tensor(labels), P, K
+        order = self.labels.argsort(stable=True)
+        own = order.split(self.labels.unique(return_counts=True)[1].tolist())
         self.own = [photos for photos in own if len(photos) > 1]
         if not self.own:
-            raise ValueError("Batches of people with several photos each need people with two photos or more; there are none.")
+            raise ValueError(
+                "Batches of people with several photos each need people with two photos or more; there are none."
+            )
 
     def __call__(self, epoch, seed):
         draw, own = generator(seed, epoch), self.own
         of_all = sum(min(self.K, len(photos)) for photos in own) * min(self.P, len(own)) / len(own)
         batches = []
-        for _ in range(ceil(len(self.people) / of_all)):  # so that an epoch sees about as many photos as there are
-            chosen = torch.randperm(len(own), generator=draw)[:self.P]
-            batches.append(torch.cat([own[i][torch.randperm(len(own[i]), generator=draw)[:self.K]] for i in chosen]))
+        for _ in range(
+            ceil(len(self.labels) / of_all)
+        ):  # so that an epoch sees about as many photos as there are
+            chosen = torch.randperm(len(own), generator=draw)[: self.P]
+            batches.append(
+                torch.cat(
+                    [own[i][torch.randperm(len(own[i]), generator=draw)[: self.K]] for i in chosen]
+                )
+            )
         return batches
 
     def __repr__(self):

@@ -1,4 +1,5 @@
 """Which training was better? Tables of saved figures, with the difference from a named reference."""
+
 import numpy as np
 
 from .pairs import carries
@@ -14,17 +15,31 @@ def comparison(runs: dict[str, Run], against: str | None = None) -> list[dict]:
     steps, photos shown and seconds count the run that another went on from as well.
     """
     if against is not None and against not in runs:
-        raise ValueError(f"There is no run '{against}' to compare with: choose one of {', '.join(runs)}.")
-    columns = {"accuracy": "accuracy", "kNN accuracy": "knn_accuracy", f"TPR at FPR {FPR}": "tpr", "Recall@1": "recall@1",
-               "R-Precision": "r_precision", "MAP@R": "map@r"}
+        raise ValueError(
+            f"There is no run '{against}' to compare with: choose one of {', '.join(runs)}."
+        )
+    columns = {
+        "accuracy": "accuracy",
+        "kNN accuracy": "knn_accuracy",
+        f"TPR at FPR {FPR}": "tpr",
+        "Recall@1": "recall@1",
+        "R-Precision": "r_precision",
+        "MAP@R": "map@r",
+    }
     rows = []
     for label, run in sorted(runs.items(), key=lambda item: -item[1].results["tpr"]):
         row = {"run": label} | {column: shown(run.results, key) for column, key in columns.items()}
         if against is not None:
-            row[f"TPR minus {against}"] = "" if label == against else difference(run.results, runs[against].results)
+            row[f"TPR minus {against}"] = (
+                "" if label == against else difference(run.results, runs[against].results)
+            )
         rows.append(row | effort(run) | {"loss": run.settings["loss"]})
-    alike = len({row["loss"] for row in rows}) == 1  # a study of something else: the loss says nothing
-    return [{key: value for key, value in row.items() if not (alike and key == "loss")} for row in rows]
+    alike = (
+        len({row["loss"] for row in rows}) == 1
+    )  # a study of something else: the loss says nothing
+    return [
+        {key: value for key, value in row.items() if not (alike and key == "loss")} for row in rows
+    ]
 
 
 def effort(run: Run) -> dict:
@@ -33,8 +48,12 @@ def effort(run: Run) -> dict:
     The figures of a run that goes on from another name it: `run.save_results(after=first.folder.name)`.
     """
     epochs = len(run.history)
-    own = {"epochs": epochs, "steps": epochs * run.settings.get("steps_an_epoch", 0),
-           "photos shown": epochs * run.settings.get("photos_an_epoch", 0), "seconds": round(run.seconds)}
+    own = {
+        "epochs": epochs,
+        "steps": epochs * run.settings.get("steps_an_epoch", 0),
+        "photos shown": epochs * run.settings.get("photos_an_epoch", 0),
+        "seconds": round(run.seconds),
+    }
     if earlier := run.results.get("after"):
         before = effort(Run(run.folder.parent / earlier))
         own = {key: value + before[key] for key, value in own.items()}
@@ -60,22 +79,35 @@ def over_seeds(runs: list[Run]) -> dict:
     """The TPR of several trainings that differ in their seed alone, as the figures of one: the mean, also of each draw."""
     draws = np.mean([run.results["tpr_resampled"] for run in runs], axis=0)
     low, high = np.quantile(draws, [0.025, 0.975])
-    return {"tpr": float(np.mean([run.results["tpr"] for run in runs])), "tpr_low": float(low), "tpr_high": float(high),
-            "tpr_resampled": draws.tolist(), "pairs_of_people": runs[0].results.get("pairs_of_people", np.inf)}
+    return {
+        "tpr": float(np.mean([run.results["tpr"] for run in runs])),
+        "tpr_low": float(low),
+        "tpr_high": float(high),
+        "tpr_resampled": draws.tolist(),
+        "pairs_of_people": runs[0].results.get("pairs_of_people", np.inf),
+    }
 
 
 def labelled(runs: list[Run]) -> dict[str, Run]:
     """{name: Run} of runs, called by their folders, without the fingerprint where no other has the same name."""
     plain = [run.folder.name.rpartition("-")[0] for run in runs]
-    return {name if plain.count(name) == 1 else run.folder.name: run for name, run in zip(plain, runs)}
+    return {
+        name if plain.count(name) == 1 else run.folder.name: run for name, run in zip(plain, runs)
+    }
 
 
 def shown(results: dict, key: str) -> str:
     """A figure with its interval as text, such as `0.85 [0.72, 0.96]`; a TPR only where there are people enough for it."""
     if key == "tpr" and not _carried(results):
         return "too few people"
-    return f"{results[key]:.2f} [{results[key + '_low']:.2f}, {results[key + '_high']:.2f}]" if f"{key}_low" in results else ""
+    return (
+        f"{results[key]:.2f} [{results[key + '_low']:.2f}, {results[key + '_high']:.2f}]"
+        if f"{key}_low" in results
+        else ""
+    )
 
 
 def _carried(results):
-    return carries(FPR, results.get("pairs_of_people", np.inf))  # figures of before they were counted are shown
+    return carries(
+        FPR, results.get("pairs_of_people", np.inf)
+    )  # figures of before they were counted are shown

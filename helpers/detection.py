@@ -1,7 +1,8 @@
-"""Second station: photo -> boxes and five rough points, by a pretrained MTCNN (Zhang et al. 2016).
+"""Second station: photo -> boxes and five rough landmarks, by a pretrained MTCNN (Zhang et al. 2016).
 
-MTCNN finds where faces are; it is also the teacher of our hourglass where no one set points by hand.
+MTCNN finds where faces are; it is also the teacher of our hourglass where no one set landmarks by hand.
 """
+
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,14 +20,15 @@ SURE = 0.99  # the score of a face beyond doubt; those found at a second look mu
 
 @dataclass
 class Detections:
-    """The K faces of one photo, largest first: boxes (K, 4) as x0, y0, x1, y1; scores (K,); points (K, 5, 2).
+    """The K faces of one photo, largest first: boxes (K, 4) as x0, y0, x1, y1; scores (K,); landmarks (K, 5, 2).
 
-    turn: by how many quarters, against the clock, the photo must be turned to stand upright; boxes and points are
+    turn: by how many quarters, against the clock, the photo must be turned to stand upright; boxes and landmarks are
     in pixels of the photo as it came.  others: how many faces there are beside those given.
     """
+
     boxes: np.ndarray
     scores: np.ndarray
-    points: np.ndarray
+    landmarks: np.ndarray
     turn: int = 0
     others: int = 0
 
@@ -37,10 +39,14 @@ class Detections:
 @lru_cache(maxsize=2)
 def _mtcnn(device, min_face):
     mtcnn = MTCNN(keep_all=True, select_largest=True, min_face_size=min_face, device=device).eval()
-    return mtcnn.to(memory_format=torch.channels_last)  # the same numbers, in two thirds of the time on a CPU
+    return mtcnn.to(
+        memory_format=torch.channels_last
+    )  # the same numbers, in two thirds of the time on a CPU
 
 
-def detect(photos, device="cpu", min_score=MIN_SCORE, min_face=MIN_FACE, max_side=MAX_SIDE, batch_size=64):
+def detect(
+    photos, device="cpu", min_score=MIN_SCORE, min_face=MIN_FACE, max_side=MAX_SIDE, batch_size=64
+):
     """Find every face in a list of uint8 (3, H, W) photos of any sizes; a list of Detections, in pixels.
 
     Photos longer than max_side are detected on a smaller copy. Photos are padded to the next multiple of 32 that
@@ -53,17 +59,21 @@ def detect(photos, device="cpu", min_score=MIN_SCORE, min_face=MIN_FACE, max_sid
     for i, photo in enumerate(photos):
         height, width = photo.shape[1:]
         scales[i] = min(1.0, max_side / max(height, width))
-        groups[tuple(-(-max(round(s * scales[i]), min_face, 32) // 32) * 32 for s in (height, width))].append(i)
+        groups[
+            tuple(-(-max(round(s * scales[i]), min_face, 32) // 32) * 32 for s in (height, width))
+        ].append(i)
     found = [None] * len(photos)
     for size, members in groups.items():
         fits = max(1, min(batch_size, MAX_BATCH_PIXELS // (size[0] * size[1])))
         for start in range(0, len(members), fits):
-            chunk = members[start:start + fits]
+            chunk = members[start : start + fits]
             batch = torch.zeros(len(chunk), *size, 3, dtype=torch.uint8)
             for row, i in enumerate(chunk):
                 small = shrink(photos[i], scales[i])
-                batch[row, :small.shape[1], :small.shape[2]] = small.permute(1, 2, 0)
-            for i, result in zip(chunk, zip(*_mtcnn(device, min_face).detect(batch.numpy(), landmarks=True))):
+                batch[row, : small.shape[1], : small.shape[2]] = small.permute(1, 2, 0)
+            for i, result in zip(
+                chunk, zip(*_mtcnn(device, min_face).detect(batch.numpy(), landmarks=True))
+            ):
                 found[i] = _detections(*result, scales[i], min_score)
     return found
 
@@ -110,12 +120,14 @@ def _middle_first(faces, photo):
     middle = np.array(photo.shape[:0:-1]) / 2
     away = np.linalg.norm((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - middle, axis=1)
     order = np.argsort(away, kind="stable")
-    return Detections(faces.boxes[order], faces.scores[order], faces.points[order], faces.turn, faces.others)
+    return Detections(
+        faces.boxes[order], faces.scores[order], faces.landmarks[order], faces.turn, faces.others
+    )
 
 
 def _largest(faces):
     others = max(faces.others, _others(faces, faces)) if len(faces) else 0
-    return Detections(faces.boxes[:1], faces.scores[:1], faces.points[:1], faces.turn, others)
+    return Detections(faces.boxes[:1], faces.scores[:1], faces.landmarks[:1], faces.turn, others)
 
 
 def find_faces(photos, device="cpu", largest=False, central=False):
@@ -139,25 +151,32 @@ def _second_look(photo, device, closer):
         [found] = detect([photo], device, SURE, max_side=CLOSE_SIDE)
         if len(found):
             return found
-    turned = detect([torch.rot90(photo, turn, (1, 2)) for turn in (1, 2, 3)], device, SURE, 2 * MIN_FACE)
+    turned = detect(
+        [torch.rot90(photo, turn, (1, 2)) for turn in (1, 2, 3)], device, SURE, 2 * MIN_FACE
+    )
     turn = max((1, 2, 3), key=lambda turn: turned[turn - 1].scores.max(initial=0))
     return turn_back(turned[turn - 1], turn, photo.shape[1:])
 
 
 def turn_back(faces, turn, size):
     """Detections in torch.rot90(photo, turn) -> in the photo itself, of size (H, W), with the turn noted."""
-    corners = points_turned_back(faces.boxes.reshape(-1, 2, 2), turn, size)
-    return Detections(np.concatenate([corners.min(1), corners.max(1)], 1), faces.scores,
-                      points_turned_back(faces.points, turn, size), turn, faces.others)
+    corners = landmarks_turned_back(faces.boxes.reshape(-1, 2, 2), turn, size)
+    return Detections(
+        np.concatenate([corners.min(1), corners.max(1)], 1),
+        faces.scores,
+        landmarks_turned_back(faces.landmarks, turn, size),
+        turn,
+        faces.others,
+    )
 
 
-def points_turned_back(points, turn, size):
-    """Points (..., 2) in torch.rot90(photo, turn) -> in the photo itself, of size (H, W)."""
+def landmarks_turned_back(landmarks, turn, size):
+    """Landmarks (..., 2) in torch.rot90(photo, turn) -> in the photo itself, of size (H, W)."""
     height, width = size
     for quarter in reversed(range(turn)):  # each quarter brought (x, y) to (y, side - 1 - x)
         side = height if quarter % 2 else width
-        points = np.stack([side - 1 - points[..., 1], points[..., 0]], -1)
-    return points
+        landmarks = np.stack([side - 1 - landmarks[..., 1], landmarks[..., 0]], -1)
+    return landmarks
 
 
 def smallest_face(photo_side: int) -> int:
@@ -173,10 +192,14 @@ def shrink(photo, scale):
     return torch.nn.functional.interpolate(photo[None], size, mode="bilinear", antialias=True)[0]
 
 
-def _detections(boxes, scores, points, scale, min_score):
+def _detections(boxes, scores, landmarks, scale, min_score):
     if boxes is None or len(boxes) == 0:
-        return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
-    boxes, scores, points = (np.asarray(a, np.float32) for a in (list(boxes), list(scores), list(points)))
+        return Detections(
+            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
+        )
+    boxes, scores, landmarks = (
+        np.asarray(a, np.float32) for a in (list(boxes), list(scores), list(landmarks))
+    )
     order = np.argsort(-(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
     order = order[scores[order] >= min_score]
-    return Detections(boxes[order] / scale, scores[order], points[order] / scale)
+    return Detections(boxes[order] / scale, scores[order], landmarks[order] / scale)

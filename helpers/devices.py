@@ -1,4 +1,5 @@
 """What a training asks of its device: precision, processes, rows of data, and random numbers."""
+
 import os
 import random
 
@@ -18,24 +19,32 @@ def new_accelerator(device: torch.device, precision: str, **options: object) -> 
         AcceleratorState._reset_state(reset_partial_state=True)
     if device.type == "cuda" and device.index is not None and "LOCAL_RANK" not in os.environ:
         torch.cuda.set_device(device)
-    return Accelerator(mixed_precision=precision, cpu=device.type == "cpu",
-                       kwargs_handlers=[DistributedDataParallelKwargs(**options)])
+    return Accelerator(
+        mixed_precision=precision,
+        cpu=device.type == "cpu",
+        kwargs_handlers=[DistributedDataParallelKwargs(**options)],
+    )
 
 
 def best_precision(device: str) -> str:
     """bf16 where the hardware multiplies in it; float32 elsewhere, since emulated bf16 is ten times slower."""
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    fast = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)() or getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+    fast = (
+        getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
+        or getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+    )
     return "bf16" if device == "cpu" and fast else "no"
 
 
-def pick(source: object, index: torch.Tensor, device: torch.device) -> torch.Tensor:
+def gather(source: object, index: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Rows of a tensor or array, moved to the device."""
     rows = torch.as_tensor(source[index if torch.is_tensor(source) else index.numpy()])
     if device.type == "cuda" and rows.device.type == "cpu":
         return rows.pin_memory().to(device, non_blocking=True)
-    return rows.to(device)  # never non_blocking from pageable memory: on Apple's GPUs that hands over garbage
+    return rows.to(
+        device
+    )  # never non_blocking from pageable memory: on Apple's GPUs that hands over garbage
 
 
 def seed_all(*numbers: int) -> None:

@@ -1,4 +1,5 @@
 """A map of embeddings in one HTML file: faces that the encoder finds alike lie together, and show themselves on hover."""
+
 import base64
 import html
 import io
@@ -32,23 +33,40 @@ def positions(embeddings, seed=0):
         flat = PCA(min(2, *np.shape(embeddings))).fit_transform(embeddings)
         return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
     near = min(30, (len(embeddings) - 1) / 3)
-    return TSNE(perplexity=near, metric="cosine", init="random", random_state=seed).fit_transform(embeddings)
+    return TSNE(perplexity=near, metric="cosine", init="random", random_state=seed).fit_transform(
+        embeddings
+    )
 
 
-def embedding_map(embeddings, faces, people, names, path=None, title="Who looks alike to the encoder"):
+def embedding_map(
+    embeddings, faces, labels, names, path=None, title="Who looks alike to the encoder"
+):
     """A Plotly figure of embeddings (N, D), coloured by people (N,), labelled by names (N,); path: also as one HTML file.
 
-    faces: straight faces uint8 (N, 3, H, W), shown in the file when the pointer comes near. It needs no connection.
+    faces: aligned faces uint8 (N, 3, H, W), shown in the file when the pointer comes near. It needs no connection.
     """
-    places, people = positions(np.asarray(embeddings)), np.asarray(people).astype(str)
+    places, labels = positions(np.asarray(embeddings)), np.asarray(labels).astype(str)
     figure = go.Figure()
-    for person in dict.fromkeys(people):
-        rows = np.flatnonzero(people == person)
-        figure.add_scatter(x=places[rows, 0], y=places[rows, 1], mode="markers", marker={"size": 9}, name=html.escape(person),
-                           customdata=rows[:, None], text=[html.escape(str(names[i])) for i in rows],
-                           hovertemplate="%{text}<extra></extra>")
-    figure.update_layout(template="simple_white", height=700, title=html.escape(title), xaxis={"visible": False},
-                         yaxis={"visible": False, "scaleanchor": "x"}, showlegend=len(figure.data) <= 30)
+    for person in dict.fromkeys(labels):
+        rows = np.flatnonzero(labels == person)
+        figure.add_scatter(
+            x=places[rows, 0],
+            y=places[rows, 1],
+            mode="markers",
+            marker={"size": 9},
+            name=html.escape(person),
+            customdata=rows[:, None],
+            text=[html.escape(str(names[i])) for i in rows],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    figure.update_layout(
+        template="simple_white",
+        height=700,
+        title=html.escape(title),
+        xaxis={"visible": False},
+        yaxis={"visible": False, "scaleanchor": "x"},
+        showlegend=len(figure.data) <= 30,
+    )
     if path is not None:
         pictures = json.dumps([_data_address(face) for face in faces])
         write_text(path, figure.to_html(include_plotlyjs=True, post_script=ON_HOVER % pictures))
@@ -57,5 +75,7 @@ def embedding_map(embeddings, faces, people, names, path=None, title="Who looks 
 
 def _data_address(face):
     file = io.BytesIO()
-    Image.fromarray(np.asarray(face).transpose(1, 2, 0)).resize((80, 80)).save(file, "JPEG", quality=80)
+    Image.fromarray(np.asarray(face).transpose(1, 2, 0)).resize((80, 80)).save(
+        file, "JPEG", quality=80
+    )
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,4 +1,5 @@
 """What a file and a piece of code are known by, so that what was made of them is made anew when they change."""
+
 import ast
 import hashlib
 import inspect
@@ -18,7 +19,10 @@ def file_fingerprints(files, table) -> list[str]:
     of each, and only files where one of these differs are read again. A file that was changed within
     the last two seconds is always read again, since its times may not tell a second change.
     """
-    known, now = {row[0]: tuple(row[1:]) for row in read_csv(table)[1:] if len(row) == len(HEADER)}, {}
+    known, now = (
+        {row[0]: tuple(row[1:]) for row in read_csv(table)[1:] if len(row) == len(HEADER)},
+        {},
+    )
     for file in map(str, files):
         stamp = _stamp(file)
         old_stamp, old = known.get(file, ("", ""))
@@ -36,7 +40,9 @@ def _stamp(file):
     except (OSError, ValueError):
         return ""
     fresh = time.time_ns() - max(about.st_mtime_ns, about.st_ctime_ns) < 2e9
-    return "" if fresh else f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns} {about.st_ino}"
+    return (
+        "" if fresh else f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns} {about.st_ino}"
+    )
 
 
 def _content(file):

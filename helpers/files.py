@@ -1,4 +1,5 @@
 """Files are written whole or not at all: to a temporary name first, then renamed."""
+
 import csv
 import errno
 import io
@@ -22,7 +23,9 @@ def write_atomically(path, write):
         with enough_room(path):
             write(part)
             with open(part, "rb+") as file:
-                os.fsync(file.fileno())  # else a power cut may leave the new name with nothing in it
+                os.fsync(
+                    file.fileno()
+                )  # else a power cut may leave the new name with nothing in it
         _replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -30,13 +33,20 @@ def write_atomically(path, write):
 
 
 def _replace(part, path):
-    for wait in (0.1, 0.5, 2, None):  # Windows refuses while a reader, such as a virus scanner, has the old file open
+    for wait in (
+        0.1,
+        0.5,
+        2,
+        None,
+    ):  # Windows refuses while a reader, such as a virus scanner, has the old file open
         try:
             return os.replace(part, path)
         except PermissionError:
             if wait is None:
-                raise PermissionError(f"{path} can't be replaced: it is write-protected, or another program or notebook has "
-                                      "it open. Close it there and run again.") from None
+                raise PermissionError(
+                    f"{path} can't be replaced: it is write-protected, or another program or notebook has "
+                    "it open. Close it there and run again."
+                ) from None
             time.sleep(wait)
 
 
@@ -46,9 +56,15 @@ def enough_room(path):
     try:
         yield
     except Exception as error:
-        if getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(Path(path).parent).free < 2**16:
-            raise OSError(errno.ENOSPC, f"There is no room on the disk for {path}. Free some and run again: what was "
-                          "finished before is kept.") from None
+        if (
+            getattr(error, "errno", None) == errno.ENOSPC
+            or shutil.disk_usage(Path(path).parent).free < 2**16
+        ):
+            raise OSError(
+                errno.ENOSPC,
+                f"There is no room on the disk for {path}. Free some and run again: what was "
+                "finished before is kept.",
+            ) from None
         raise
 
 
@@ -61,7 +77,9 @@ def alone_in(folder):
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise BlockingIOError(f"Another process is at work in {folder}: wait for it, or stop it first.") from None
+        raise BlockingIOError(
+            f"Another process is at work in {folder}: wait for it, or stop it first."
+        ) from None
     try:
         yield
     finally:
@@ -79,13 +97,17 @@ def short_name(text: str, limit: int = 150) -> str:
     plain, whole = text.replace("/", "_").replace("\0", "_"), os.fsencode(text)
     if plain == text and len(whole) <= limit:
         return text
-    return f"{os.fsencode(plain)[:limit - 9].decode('utf-8', 'ignore')}-{zlib.crc32(whole):08x}"
+    return f"{os.fsencode(plain)[: limit - 9].decode('utf-8', 'ignore')}-{zlib.crc32(whole):08x}"
 
 
 def printable(text) -> str:
     """Text whose control characters and broken letters show themselves, such as those of hostile file names."""
-    return "".join(letter if letter.isprintable() or letter in " \n" else
-                   letter.encode("unicode_escape", "replace").decode() for letter in str(text))
+    return "".join(
+        letter
+        if letter.isprintable() or letter in " \n"
+        else letter.encode("unicode_escape", "replace").decode()
+        for letter in str(text)
+    )
 
 
 def to_csv(rows):

@@ -1,4 +1,5 @@
 """Before the first station: what lies in a folder, and what of it is left out, in a sentence."""
+
 import os
 import re
 from collections import Counter
@@ -7,8 +8,20 @@ from pathlib import Path
 from .photos import PHOTO_SUFFIXES, plain_cause
 
 # what systems leave beside photos; names that begin with a dot, ._ of macOS among them, as well
-SYSTEM = {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information",
-          "#recycle", "lost+found", "icon\r", "@eadir", "@tmp", "@recycle", "@recently-snapshot"}
+SYSTEM = {
+    "__macosx",
+    "thumbs.db",
+    "desktop.ini",
+    "$recycle.bin",
+    "system volume information",
+    "#recycle",
+    "lost+found",
+    "icon\r",
+    "@eadir",
+    "@tmp",
+    "@recycle",
+    "@recently-snapshot",
+}
 # nobody takes these for photos: lists, notes and what cameras write beside a photo
 NO_PHOTOS = {".txt", ".md", ".csv", ".json", ".xml", ".ini", ".aae", ".xmp", ".thm"}
 TO_DO = {ending: " (pip install pillow-heif)" for ending in (".heic", ".heif", ".hif")}
@@ -61,7 +74,9 @@ def look_into(folder) -> tuple[list[Path], list[str]]:
                 pictures.append(here / name)
             else:
                 count_other(name, others)
-    pictures.sort(key=lambda file: [natural_order(Path(part)) for part in file.relative_to(folder).parts])
+    pictures.sort(
+        key=lambda file: [natural_order(Path(part)) for part in file.relative_to(folder).parts]
+    )
     if others:
         notes.append(f"{folder}: left out, not pictures that can be read here: {counted(others)}.")
     return pictures, notes
@@ -76,7 +91,9 @@ def count_other(name: str, others: Counter) -> None:
 
 def counted(others: dict[str, int]) -> str:
     """`3 .heic (pip install pillow-heif), 2 .txt`, of {ending: how many}."""
-    return ", ".join(f"{number} {ending}{TO_DO.get(ending, '')}" for ending, number in sorted(others.items()))
+    return ", ".join(
+        f"{number} {ending}{TO_DO.get(ending, '')}" for ending, number in sorted(others.items())
+    )
 
 
 def listed(names, most: int = 5) -> str:
@@ -88,6 +105,6 @@ def listed(names, most: int = 5) -> str:
 def short_names(files: list[Path], folder) -> list[str]:
     """What to call files: without folder and ending, as far as that tells them apart."""
     paths = [file.relative_to(folder).as_posix() for file in files]
-    bare = [path[:-len(Path(path).suffix)] if Path(path).suffix else path for path in paths]
+    bare = [path[: -len(Path(path).suffix)] if Path(path).suffix else path for path in paths]
     often = Counter(bare)
     return [path if often[name] > 1 else name for path, name in zip(paths, bare)]

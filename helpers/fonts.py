@@ -1,14 +1,37 @@
 """Names in any script in figures: fonts that have it where they are installed, else the letters' numbers."""
+
 import re
 from functools import lru_cache
 
 from matplotlib import font_manager
 
 # after matplotlib's own font, the first of these that are installed and have a letter draw it
-OTHERS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei",
-          "Yu Gothic", "Malgun Gothic", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "Arial Unicode MS",
-          "Noto Sans Devanagari", "Nirmala UI", "Noto Sans Thai", "Leelawadee UI", "Noto Sans Arabic", "Noto Sans Hebrew",
-          "Noto Emoji", "Segoe UI Symbol", "Segoe UI Emoji", "Apple Symbols", "Symbola", "FreeSans")
+OTHERS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "Microsoft YaHei",
+    "SimHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Apple SD Gothic Neo",
+    "Arial Unicode MS",
+    "Noto Sans Devanagari",
+    "Nirmala UI",
+    "Noto Sans Thai",
+    "Leelawadee UI",
+    "Noto Sans Arabic",
+    "Noto Sans Hebrew",
+    "Noto Emoji",
+    "Segoe UI Symbol",
+    "Segoe UI Emoji",
+    "Apple Symbols",
+    "Symbola",
+    "FreeSans",
+)
 
 
 @lru_cache(maxsize=1)
@@ -27,10 +50,16 @@ def _letters():
 def drawable(text) -> str:
     """The text with letters that no installed font has as numbers, such as ⟨5c0f 660e⟩: two names stay two names."""
     known = _letters()
-    unknown = "".join(sorted({letter for letter in str(text) if ord(letter) not in known and letter != "\n"}))
+    unknown = "".join(
+        sorted({letter for letter in str(text) if ord(letter) not in known and letter != "\n"})
+    )
     if not unknown:
         return str(text)
-    return re.sub(f"[{re.escape(unknown)}]+", lambda run: f"⟨{' '.join(f'{ord(letter):x}' for letter in run[0])}⟩", str(text))
+    return re.sub(
+        f"[{re.escape(unknown)}]+",
+        lambda run: f"⟨{' '.join(f'{ord(letter):x}' for letter in run[0])}⟩",
+        str(text),
+    )
 
 
 def plain(name) -> str:

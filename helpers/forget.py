@@ -1,4 +1,5 @@
 """Delete a person from everything that was made of their photos: embeddings and faces are biometric data."""
+
 import shutil
 from pathlib import Path
 
@@ -14,17 +15,24 @@ def forget(name: str, data_dir, runs_dir, out) -> list[str]:
 
     ValueError if there is nothing of a person of this name.
     """
-    done = [*_from_galleries(name, Path(out)), *_from_aligned_sets(name, Path(data_dir) / "aligned"),
-            *_from_runs(name, Path(runs_dir))]
+    done = [
+        *_from_galleries(name, Path(out)),
+        *_from_aligned_sets(name, Path(data_dir) / "aligned"),
+        *_from_runs(name, Path(runs_dir)),
+    ]
     if not done:
-        raise ValueError(f"There is nothing of a person called '{name}' in {out}, {data_dir} and {runs_dir}: is the name "
-                         "that of the folder with the person's photos?")
+        raise ValueError(
+            f"There is nothing of a person called '{name}' in {out}, {data_dir} and {runs_dir}: is the name "
+            "that of the folder with the person's photos?"
+        )
     for part in PICTURES:
         path = Path(out) / part
         if path.exists():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             done.append(f"{path}: deleted, since {name} may be on it")
-    return done + [f"The photos of {name} themselves are yours to delete, or the next command takes them up again."]
+    return done + [
+        f"The photos of {name} themselves are yours to delete, or the next command takes them up again."
+    ]
 
 
 def _from_galleries(name, out):
@@ -54,7 +62,9 @@ def _from_aligned_sets(name, aligned):
             forget_rows(folder, rows)
             forget_array(folder)
             shutil.rmtree(faces, ignore_errors=True)
-            kept = [row for row in read_csv(folder / "skipped.csv") if not row[0].startswith(f"{name}/")]
+            kept = [
+                row for row in read_csv(folder / "skipped.csv") if not row[0].startswith(f"{name}/")
+            ]
             write_text(folder / "skipped.csv", to_csv(kept))
             yield f"{folder}: {len(rows)} photos of {name} and the array of all faces deleted"
 
@@ -73,6 +83,6 @@ def _from_runs(name, runs):
         if path.stem.rpartition("_")[0] == name:
             path.unlink()
             yield f"{path}: deleted"
-    for path in sorted(runs.glob("**/roles.csv")):
-        if any(row[1:] == [name, role] for row in read_csv(path) for role in ("train", "test")):
+    for path in sorted(runs.glob("**/split.csv")):
+        if any(row[1:] == [name, split] for row in read_csv(path) for split in ("train", "test")):
             yield f"{path.parent} was trained on {name}: weights can't forget, so delete that folder to be rid of it"

@@ -1,7 +1,13 @@
 """Freezing the first layers of an encoder, in the order of the picture's way."""
+
 from torch import nn
 
-_CONTAINERS = ("features", "blocks", "stages", "layers")  # what timm and torchvision call a row of blocks
+_CONTAINERS = (
+    "features",
+    "blocks",
+    "stages",
+    "layers",
+)  # what timm and torchvision call a row of blocks
 
 
 def layers_of(net: nn.Module) -> list:
@@ -34,8 +40,10 @@ class LayerFreezer:
     def __init__(self, layers):
         self.layers = list(layers)
         if not self.layers or any(isinstance(n, bool) or n != int(n) or n < 0 for n in self.layers):
-            raise ValueError(f"How many layers are frozen in each epoch is a list of whole numbers of 0 or more, such as "
-                             f"[7, 7, 5, 2]; it is {self.layers}.")
+            raise ValueError(
+                f"How many layers are frozen in each epoch is a list of whole numbers of 0 or more, such as "
+                f"[7, 7, 5, 2]; it is {self.layers}."
+            )
 
     def __call__(self, encoder, epoch):
         layers = layers_of(encoder.net)
@@ -44,8 +52,10 @@ class LayerFreezer:
             learns = [any(True for _ in layer.parameters()) for layer in layers]
         last = max(k for k, yes in enumerate(learns) if yes)
         if max(self.layers) > last:
-            raise ValueError(f"This network has {last} layers before its embedding layer, which has to learn, but the list "
-                             f"{self.layers} would freeze {max(self.layers)}: freeze {last} at most.")
+            raise ValueError(
+                f"This network has {last} layers before its embedding layer, which has to learn, but the list "
+                f"{self.layers} would freeze {max(self.layers)}: freeze {last} at most."
+            )
         frozen = self.layers[min(epoch, len(self.layers) - 1)]
         for layer in layers[:frozen]:
             layer.requires_grad_(False)

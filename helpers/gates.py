@@ -1,4 +1,5 @@
 """What is refused wherever it comes in: embeddings that are not finite or not of unit length, shares out of range."""
+
 import numpy as np
 
 
@@ -6,35 +7,48 @@ def unit_embeddings(embeddings: np.ndarray, name: str = "embeddings") -> np.ndar
     """The embeddings (N, D) as an array, if they are finite and of unit length; else a ValueError that says which is not."""
     embeddings = np.asarray(embeddings)
     if embeddings.ndim != 2:
-        raise ValueError(f"The {name} must have the shape (N, D), one row for each photo; these have "
-                         f"{embeddings.shape}.")
+        raise ValueError(
+            f"The {name} must have the shape (N, D), one row for each photo; these have "
+            f"{embeddings.shape}."
+        )
     length = np.sqrt(np.einsum("nd,nd->n", embeddings, embeddings, dtype=np.float64))
     wrong = np.flatnonzero(~(np.abs(length - 1) < 1e-3))  # not-a-number is never near
     if len(wrong):
         row = wrong[0]
-        what = (f"has the length {length[row]:.4g}, not 1" if np.isfinite(length[row])
-                else "holds numbers that are not finite")
-        raise ValueError(f"{len(wrong)} of {len(embeddings)} {name} can't be compared by cosine: row {row} {what}. "
-                         "Take what `embed` returns, or divide each row by its length.")
+        what = (
+            f"has the length {length[row]:.4g}, not 1"
+            if np.isfinite(length[row])
+            else "holds numbers that are not finite"
+        )
+        raise ValueError(
+            f"{len(wrong)} of {len(embeddings)} {name} can't be compared by cosine: row {row} {what}. "
+            "Take what `embed` returns, or divide each row by its length."
+        )
     return embeddings
 
 
-def labels(people: np.ndarray, photos: int, name: str = "people") -> np.ndarray:
+def labels(labels: np.ndarray, photos: int, name: str = "people") -> np.ndarray:
     """One label for each photo (N,) as an array; else a ValueError."""
-    people = np.asarray(people)
-    if people.shape != (photos,):
-        raise ValueError(f"There must be one label for each of {photos} photos; {name} has the shape {people.shape}.")
-    if people.dtype.kind == "f" and not np.isfinite(people).all():
-        raise ValueError(f"The labels of {name} must be numbers or names of people; some are not finite.")
-    return people
+    labels = np.asarray(labels)
+    if labels.shape != (photos,):
+        raise ValueError(
+            f"There must be one label for each of {photos} photos; {name} has the shape {labels.shape}."
+        )
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise ValueError(
+            f"The labels of {name} must be numbers or names of people; some are not finite."
+        )
+    return labels
 
 
 def share(value: float | np.ndarray, name: str = "FPR", above_zero: bool = False) -> np.ndarray:
     """A share from 0 to 1, or an array of them, as float64; else a ValueError. above_zero: 0 is refused too."""
     value = np.asarray(value, float)
     if not ((value > 0 if above_zero else value >= 0) & (value <= 1)).all():
-        raise ValueError(f"A {name} is a share, {'above 0' if above_zero else 'from 0'} and at most 1, such as 0.01; "
-                         f"this is {np.array2string(value, threshold=5)}.")
+        raise ValueError(
+            f"A {name} is a share, {'above 0' if above_zero else 'from 0'} and at most 1, such as 0.01; "
+            f"this is {np.array2string(value, threshold=5)}."
+        )
     return value
 
 
@@ -43,8 +57,10 @@ def cosines(similarity: float | np.ndarray) -> np.ndarray:
     similarity = np.asarray(similarity, float)
     wrong = ~(np.abs(similarity) <= 1 + 1e-3)
     if wrong.any():
-        raise ValueError(f"A cosine similarity lies between -1 and 1; {wrong.sum()} of {similarity.size} do not, such as "
-                         f"{similarity[wrong][0]:g}: the embeddings are not of unit length, or not finite.")
+        raise ValueError(
+            f"A cosine similarity lies between -1 and 1; {wrong.sum()} of {similarity.size} do not, such as "
+            f"{similarity[wrong][0]:g}: the embeddings are not of unit length, or not finite."
+        )
     return similarity
 
 
@@ -55,4 +71,7 @@ def share_text(text: str) -> float:
     except ValueError:
         # argparse shows this type's sentence behind the name of the option
         from argparse import ArgumentTypeError
-        raise ArgumentTypeError(f"'{text}' is no share above 0 and at most 1, such as 0.01") from None
+
+        raise ArgumentTypeError(
+            f"'{text}' is no share above 0 and at most 1, such as 0.01"
+        ) from None

@@ -2,6 +2,7 @@
 
 Unseen identities are never looked at while training; this is what shows overfitting, and what `best=` may choose by.
 """
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -20,11 +21,15 @@ def held_out(data, loss):
     """
     if not len(data.test):
         return None
-    probes = torch.from_numpy(np.unique(np.linspace(0, len(data.test) - 1, min(PROBES, len(data.test))).round().astype(int)))
-    people = torch.as_tensor(data.test_people)[probes]
-    train_people = torch.as_tensor(data.train_people)
-    order = train_people.argsort(stable=True)
-    of_each = order.split(train_people.unique(return_counts=True)[1].tolist())
+    probes = torch.from_numpy(
+        np.unique(
+            np.linspace(0, len(data.test) - 1, min(PROBES, len(data.test))).round().astype(int)
+        )
+    )
+    labels = torch.as_tensor(data.test_labels)[probes]
+    train_labels = torch.as_tensor(data.train_labels)
+    order = train_labels.argsort(stable=True)
+    of_each = order.split(train_labels.unique(return_counts=True)[1].tolist())
     gallery = torch.cat([photos[:GALLERY] for photos in of_each])
 
     @torch.inference_mode()
@@ -32,12 +37,25 @@ def held_out(data, loss):
         device = next(encoder.parameters()).device
 
         def features(faces, index):
-            return torch.cat([encoder(torch.as_tensor(faces[rows]).to(device)).float() for rows in index.split(64)])
+            return torch.cat(
+                [
+                    encoder(torch.as_tensor(faces[rows]).to(device)).float()
+                    for rows in index.split(64)
+                ]
+            )
 
         found = features(data.test, probes)
         if hasattr(loss, "logits"):
-            return {"held_out_accuracy": (loss.logits(found).argmax(1).cpu() == people).float().mean()}
-        known, asked = (F.normalize(x).cpu().numpy() for x in (features(data.train, gallery), found))
-        return {"held_out_knn": knn_correct(known, train_people[gallery].numpy(), asked, people.numpy()).mean()}
+            return {
+                "held_out_accuracy": (loss.logits(found).argmax(1).cpu() == labels).float().mean()
+            }
+        known, asked = (
+            F.normalize(x).cpu().numpy() for x in (features(data.train, gallery), found)
+        )
+        return {
+            "held_out_knn": knn_correct(
+                known, train_labels[gallery].numpy(), asked, labels.numpy()
+            ).mean()
+        }
 
     return evaluate

@@ -3,6 +3,7 @@
 Two trainings with the same digests end alike, so the finished one is loaded. Where one digest differs, its
 name says what has changed since: "losses.py was edited".
 """
+
 import glob
 import hashlib
 import json
@@ -36,22 +37,38 @@ def digest(*values: object) -> str:
 
 def data_digest(source: object) -> str:
     """The digest of a whole tensor or array (N, ...), perhaps memory-mapped, which is read in pieces."""
-    return digest(*(digest(source[start:start + PIECE]) for start in range(0, len(source), PIECE)))
+    return digest(
+        *(digest(source[start : start + PIECE]) for start in range(0, len(source), PIECE))
+    )
 
 
-def ingredients(hyper: dict, model: nn.Module, loss: nn.Module, images: object, targets: object,
-                *parts: object) -> dict:
+def ingredients(
+    hyper: dict, model: nn.Module, loss: nn.Module, images: object, targets: object, *parts: object
+) -> dict:
     """{what: digest} of all that shapes a training: settings, first weights, photos, targets, and files of code.
 
     hyper: the settings, as JSON can hold them.  parts: what else takes part: augmentation, batches, freezer.
     """
-    weights = [value for module in (model, loss) for item in module.state_dict().items() for value in item]
+    weights = [
+        value for module in (model, loss) for item in module.state_dict().items() for value in item
+    ]
     frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
-    kept = [v for part in parts for v in getattr(part, "__dict__", {}).values() if torch.is_tensor(v)]
-    settings = [json.dumps(hyper, sort_keys=True), re.sub(ADDRESS, "", repr(model)), *map(_numbers, (model, loss))]
-    return {"settings": digest(*settings), "the first weights": digest(*weights, str(frozen)),
-            "the photos": data_digest(images), "the targets": digest(data_digest(targets), *kept),
-            "Python": f"{sys.version_info[0]}.{sys.version_info[1]}", **code_digests(model, loss, *parts)}
+    kept = [
+        v for part in parts for v in getattr(part, "__dict__", {}).values() if torch.is_tensor(v)
+    ]
+    settings = [
+        json.dumps(hyper, sort_keys=True),
+        re.sub(ADDRESS, "", repr(model)),
+        *map(_numbers, (model, loss)),
+    ]
+    return {
+        "settings": digest(*settings),
+        "the first weights": digest(*weights, str(frozen)),
+        "the photos": data_digest(images),
+        "the targets": digest(data_digest(targets), *kept),
+        "Python": f"{sys.version_info[0]}.{sys.version_info[1]}",
+        **code_digests(model, loss, *parts),
+    }
 
 
 def letters(made_of: dict) -> str:
@@ -74,10 +91,14 @@ def what_changed(folder: str | Path, made_of: dict) -> str | None:
         except (ValueError, OSError):
             continue  # damaged: no reason to stop another run
         if all(before.get(key) == made_of[key] for key in ("settings", "the first weights")):
-            changed = {key for key in made_of.keys() | before.keys() if before.get(key) != made_of.get(key)}
+            changed = {
+                key for key in made_of.keys() | before.keys() if before.get(key) != made_of.get(key)
+            }
             if "Python" in changed:  # compiles the same files otherwise
                 changed = {key for key in changed if key.startswith(("the", "Python"))}
-            changed = [f"{key} was edited" if key.endswith(".py") else f"{key} changed" for key in changed]
+            changed = [
+                f"{key} was edited" if key.endswith(".py") else f"{key} changed" for key in changed
+            ]
             if changed:
                 return f"{', '.join(sorted(changed))} since {path.parent.name} was trained: this is a run of its own."
     return None
@@ -85,10 +106,14 @@ def what_changed(folder: str | Path, made_of: dict) -> str | None:
 
 def stable_name(part: object, what: str) -> str:
     """repr(part), or a function's own name; ValueError where it holds an address, which no later run would have."""
-    name = f"{part.__module__}.{part.__qualname__}" if isinstance(part, FunctionType) else repr(part)
+    name = (
+        f"{part.__module__}.{part.__qualname__}" if isinstance(part, FunctionType) else repr(part)
+    )
     if re.search(ADDRESS, name):
-        raise ValueError(f"The {what} {name} is called otherwise in every run, so that no run could ever be resumed "
-                         "or loaded: give its class a __repr__ that tells its settings.")
+        raise ValueError(
+            f"The {what} {name} is called otherwise in every run, so that no run could ever be resumed "
+            "or loaded: give its class a __repr__ that tells its settings."
+        )
     if re.search(r"\b(nan|inf)\b", name):
         raise ValueError(f"The {what} {name} holds a number that is not finite.")
     return name
@@ -96,8 +121,14 @@ def stable_name(part: object, what: str) -> str:
 
 def _numbers(module):
     """The numbers and words that a module and those inside it keep, since a repr need not tell them."""
-    return str([(name, key, value) for name, inner in module.named_modules() for key, value in vars(inner).items()
-                if key[0] != "_" and key != "training" and isinstance(value, (str, int, float))])
+    return str(
+        [
+            (name, key, value)
+            for name, inner in module.named_modules()
+            for key, value in vars(inner).items()
+            if key[0] != "_" and key != "training" and isinstance(value, (str, int, float))
+        ]
+    )
 
 
 def code_digests(*parts: object) -> dict:
@@ -117,7 +148,9 @@ def _all_inside(parts, seen=None):
     """Parts, the modules in them, and the objects that they keep, such as the changes of a Compose."""
     seen = set() if seen is None else seen
     for part in parts:
-        if id(part) in seen or isinstance(part, (str, bytes, int, float, torch.Tensor, type, type(None))):
+        if id(part) in seen or isinstance(
+            part, (str, bytes, int, float, torch.Tensor, type, type(None))
+        ):
             continue
         seen.add(id(part))
         if isinstance(part, (list, tuple, set, dict)):
@@ -125,7 +158,9 @@ def _all_inside(parts, seen=None):
         else:
             yield part
             yield from _all_inside(part.modules() if isinstance(part, nn.Module) else (), seen)
-            yield from _all_inside([v for k, v in getattr(part, "__dict__", {}).items() if k[0] != "_"], seen)
+            yield from _all_inside(
+                [v for k, v in getattr(part, "__dict__", {}).items() if k[0] != "_"], seen
+            )
 
 
 class _CodeReader:
@@ -140,7 +175,9 @@ class _CodeReader:
             file = _file_of(thing)
             if file and id(thing) not in self.seen:
                 self.seen.add(id(thing))
-                (self._visit_class if isinstance(thing, type) else self._visit_function)(thing, file)
+                (self._visit_class if isinstance(thing, type) else self._visit_function)(
+                    thing, file
+                )
         elif isinstance(thing, torch.Tensor):
             self._tell(file, name, digest(thing))
         elif isinstance(thing, (list, tuple, set, frozenset)) and not _plain(thing):
@@ -151,7 +188,9 @@ class _CodeReader:
                 self.visit(value, file, f"{name}[{key!r}]")
         elif isinstance(thing, property):
             self.visit(thing.fget, file, name)
-        elif hasattr(thing, "__func__") or hasattr(thing, "__wrapped__"):  # methods; what functools.cache wraps
+        elif hasattr(thing, "__func__") or hasattr(
+            thing, "__wrapped__"
+        ):  # methods; what functools.cache wraps
             self.visit(getattr(thing, "__func__", None) or thing.__wrapped__, file, name)
         elif _plain(thing):
             self._tell(file, name, _text(thing))
@@ -160,7 +199,14 @@ class _CodeReader:
 
     def _visit_class(self, kind, file):
         for name, value in vars(kind).items():
-            if name not in ("__doc__", "__module__", "__firstlineno__", "__static_attributes__", "__dict__", "__weakref__"):
+            if name not in (
+                "__doc__",
+                "__module__",
+                "__firstlineno__",
+                "__static_attributes__",
+                "__dict__",
+                "__weakref__",
+            ):
                 self.visit(value, file, f"{kind.__qualname__}.{name}")
         for base in kind.__bases__:
             self.visit(base, file, "")
@@ -186,7 +232,9 @@ class _CodeReader:
 def _own_file(module):
     """The file of a module that is part of no installed library, or None."""
     file = Path(getattr(sys.modules.get(module), "__file__", None) or "none")
-    library = {"site-packages", "dist-packages"} & set(file.parts) or Path(sysconfig.get_path("stdlib")) in file.parents
+    library = {"site-packages", "dist-packages"} & set(file.parts) or Path(
+        sysconfig.get_path("stdlib")
+    ) in file.parents
     return file if file.suffix == ".py" and not library else None
 
 
@@ -214,7 +262,11 @@ def _names(code):
 
 
 def _code_text(code, docstring=None):
-    constants = [_code_text(c) if isinstance(c, CodeType) else _text(c) for c in code.co_consts if c is None or c != docstring]
+    constants = [
+        _code_text(c) if isinstance(c, CodeType) else _text(c)
+        for c in code.co_consts
+        if c is None or c != docstring
+    ]
     return f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {constants}"
 
 

@@ -1,4 +1,5 @@
 """Cells to play with: upload photos, move the tolerated FPR, pick a face. Each has a plain function beside it."""
+
 import base64
 import html
 import io
@@ -15,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from . import plots
 from .folders import count_other, counted, is_hidden, is_picture
-from .gallery import whom
+from .gallery import name_or_unknown
 from .photos import guard, read_photo
 from .pipeline import read_smaller
 from .verification import verdicts
@@ -64,10 +65,14 @@ def _unpacked(files, skipped):
         except Exception as error:  # locked, of an unknown kind, or damaged: each way of packing has errors of its own
             skipped.append(f"{name} can't be unpacked to its end ({type(error).__name__}).")
         if others:
-            skipped.append(f"{name}: left out, not pictures that can be read here: {counted(others)}.")
+            skipped.append(
+                f"{name}: left out, not pictures that can be read here: {counted(others)}."
+            )
         if total > MAX_UPLOAD:
-            skipped.append(f"{name}: more than {MAX_UPLOAD // 1_000_000} MB in all; put the photos into a folder instead, "
-                           "and this and what follows was left out.")
+            skipped.append(
+                f"{name}: more than {MAX_UPLOAD // 1_000_000} MB in all; put the photos into a folder instead, "
+                "and this and what follows was left out."
+            )
             return
 
 
@@ -85,7 +90,11 @@ def matrix_picture(similarity, faces, threshold, cell=80):
         picture.paste(small, ((i + 1) * cell, 0))
     pen = ImageDraw.Draw(picture)
     for i, j in zip(*np.nonzero(similarity > threshold)):
-        pen.rectangle([(j + 1) * cell, (i + 1) * cell, (j + 2) * cell - 1, (i + 2) * cell - 1], outline=(209, 52, 59), width=2)
+        pen.rectangle(
+            [(j + 1) * cell, (i + 1) * cell, (j + 2) * cell - 1, (i + 2) * cell - 1],
+            outline=(209, 52, 59),
+            width=2,
+        )
     return picture
 
 
@@ -93,7 +102,11 @@ def compare_app(pipeline, verifier, faces=(), names=()):
     """Upload photos, move the slider: how many pairs pass at this FPR, which, and the matrix. Starts with the given faces."""
     upload = widgets.FileUpload(accept="image/*,.zip", multiple=True, description="your photos")
     slider = _fpr_slider(verifier)
-    summary, table, matrix = widgets.HTML(), widgets.HTML(), widgets.Image(format="png", layout=AS_IT_IS)
+    summary, table, matrix = (
+        widgets.HTML(),
+        widgets.HTML(),
+        widgets.Image(format="png", layout=AS_IT_IS),
+    )
     shown = {"faces": list(faces), "names": list(names), "notes": []}
 
     def draw(_=None):
@@ -101,20 +114,32 @@ def compare_app(pipeline, verifier, faces=(), names=()):
         fpr = slider.value
         threshold, rows = verifier.threshold(fpr), verdicts(found, labels, verifier, fpr)
         passed = sum(row["similarity"] > threshold for row in rows)
-        summary.value = f"<b>{passed} of {len(rows)} pairs pass</b> at a threshold of {threshold:.2f}"
+        summary.value = (
+            f"<b>{passed} of {len(rows)} pairs pass</b> at a threshold of {threshold:.2f}"
+        )
         notes = "".join(f"<div>{html.escape(note)}</div>" for note in shown["notes"])
-        table.value = plots.table(sorted(rows, key=lambda row: -row["similarity"])[:20]).data + notes
+        table.value = (
+            plots.table(sorted(rows, key=lambda row: -row["similarity"])[:20]).data + notes
+        )
         if found:
             embeddings = np.stack([face.embedding for face in found])
             matrix.value = _png(matrix_picture(embeddings @ embeddings.T, found, threshold))
 
     def take(_):
-        photos, labels, skipped = read_uploads([(file["name"], file["content"]) for file in upload.value])
+        photos, labels, skipped = read_uploads(
+            [(file["name"], file["content"]) for file in upload.value]
+        )
         answers = pipeline(photos)
         shown["faces"] = [answer[0] for answer in answers if answer]
         shown["names"] = [label for label, answer in zip(labels, answers) if answer]
-        without = [f"{label}: no face was found" for label, answer in zip(labels, answers) if not answer]
-        hints = [f"{name}: {hint}" for name, face in zip(shown["names"], shown["faces"]) for hint in face.hints()]
+        without = [
+            f"{label}: no face was found" for label, answer in zip(labels, answers) if not answer
+        ]
+        hints = [
+            f"{name}: {hint}"
+            for name, face in zip(shown["names"], shown["faces"])
+            for hint in face.hints()
+        ]
         shown["notes"] = skipped + without + hints
         draw()
 
@@ -128,7 +153,9 @@ def picker_app(pipeline, photo, gallery, verifier):
     """Every face of a group photo as a button; the one that is pressed is looked up in a gallery, at the slider's FAR."""
     [faces] = pipeline([photo])
     slider = _fpr_slider(verifier, "FAR")
-    buttons = widgets.ToggleButtons(options=[(f"face {i + 1}", i) for i in range(len(faces))], description="who is")
+    buttons = widgets.ToggleButtons(
+        options=[(f"face {i + 1}", i) for i in range(len(faces))], description="who is"
+    )
     picture, answer = widgets.Image(format="png", layout=AS_IT_IS), widgets.HTML()
 
     def draw(_=None):
@@ -136,12 +163,19 @@ def picker_app(pipeline, photo, gallery, verifier):
             answer.value = "No face was found in this photo."
             return
         face = faces[buttons.value or 0]
-        names, similarity = gallery.identify(face.embedding[None], verifier.gallery_threshold(len(gallery), slider.value))
+        names, similarity = gallery.identify(
+            face.embedding[None], verifier.gallery_threshold(len(gallery), slider.value)
+        )
         framed = Image.fromarray(np.asarray(photo).transpose(1, 2, 0))
-        ImageDraw.Draw(framed).rectangle(face.box.tolist(), outline="lime", width=max(2, framed.width // 150))
+        ImageDraw.Draw(framed).rectangle(
+            face.box.tolist(), outline="lime", width=max(2, framed.width // 150)
+        )
         framed.thumbnail((480, 480))
         picture.value = _png(framed)
-        answer.value = f"<b>{html.escape(whom(names[0]))}</b>, similarity {similarity[0]:.2f} " + "; ".join(face.hints())
+        answer.value = (
+            f"<b>{html.escape(name_or_unknown(names[0]))}</b>, similarity {similarity[0]:.2f} "
+            + "; ".join(face.hints())
+        )
 
     for control in (slider, buttons):
         control.observe(draw, "value")
@@ -150,26 +184,36 @@ def picker_app(pipeline, photo, gallery, verifier):
 
 
 def _fpr_slider(verifier, name="FPR"):
-    measured = [float(f"{fpr:.2g}") for fpr in np.geomspace(verifier.fprs[0] * 1.06, verifier.fprs[-1] * 0.94, 25)]
+    measured = [
+        float(f"{fpr:.2g}")
+        for fpr in np.geomspace(verifier.fprs[0] * 1.06, verifier.fprs[-1] * 0.94, 25)
+    ]
     nearest = min(measured, key=lambda fpr: abs(np.log(fpr / 0.01)))
-    return widgets.SelectionSlider(options=measured, value=nearest, description=name, continuous_update=False)
+    return widgets.SelectionSlider(
+        options=measured, value=nearest, description=name, continuous_update=False
+    )
 
 
 def webcam_photo():
     """One photo of the webcam, uint8 (3, H, W): in Colab by the browser, elsewhere by OpenCV where it is installed."""
     if "google.colab" in sys.modules:
         from google.colab.output import eval_js
+
         address = eval_js(COLAB_CAMERA)
         return read_photo(io.BytesIO(base64.b64decode(address.partition(",")[2])), "webcam")
     try:
         import cv2
     except ImportError:
-        raise RuntimeError("The webcam needs OpenCV here: pip install opencv-python-headless, or upload a photo.") from None
+        raise RuntimeError(
+            "The webcam needs OpenCV here: pip install opencv-python-headless, or upload a photo."
+        ) from None
     camera = cv2.VideoCapture(0)
     good, picture = camera.read()
     camera.release()
     if not good:
-        raise RuntimeError("No webcam answers on this machine: is one connected, and may Python use it? Or upload a photo.")
+        raise RuntimeError(
+            "No webcam answers on this machine: is one connected, and may Python use it? Or upload a photo."
+        )
     return torch.from_numpy(picture[..., ::-1].copy()).permute(2, 0, 1)
 
 

@@ -1,11 +1,12 @@
 """How sure is a mean? 95 % intervals over people, since photos of one person are alike, exact at the edge."""
+
 import numpy as np
 from scipy.stats import beta, norm, t
 
 from . import gates
 
 
-def interval(values, people, resamples=1000, seed=0, difference=False):
+def interval(values, labels, resamples=1000, seed=0, difference=False):
     """95 % interval of the mean of values (N,), one for each photo, when people are drawn anew: (low, high).
 
     A bootstrap over people, its quantiles set a little further out, as Student's t is for so few people (Hesterberg 2015,
@@ -13,10 +14,12 @@ def interval(values, people, resamples=1000, seed=0, difference=False):
     such as nobody wrong, exact bounds stand in, see `at_the_edge`. difference: values are differences of shares, for which 0 is no edge.
     """
     values = np.asarray(values, float)
-    number = np.unique(gates.labels(people, len(values)), return_inverse=True)[1]
+    number = np.unique(gates.labels(labels, len(values)), return_inverse=True)[1]
     if not len(values) or not np.isfinite(values).all():
-        raise ValueError(f"An interval needs finite values; of these {len(values)}, "
-                         f"{(~np.isfinite(values)).sum()} are not.")
+        raise ValueError(
+            f"An interval needs finite values; of these {len(values)}, "
+            f"{(~np.isfinite(values)).sum()} are not."
+        )
     counts, sums = np.bincount(number), np.bincount(number, weights=values)
     n = len(counts)
     times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)
@@ -38,12 +41,14 @@ def at_the_edge(low, high, mean, people):
     """
     right = np.asarray(mean, float) * people
     edge = ((right >= people - 1) & (high >= 1)) | ((right <= 1) & (low <= 0))
-    exact = (np.where(right <= 0, 0, beta.ppf(0.025, np.maximum(right, 1e-12), people - right + 1)),
-             np.where(right >= people, 1, beta.ppf(0.975, right + 1, np.maximum(people - right, 1e-12))))
+    exact = (
+        np.where(right <= 0, 0, beta.ppf(0.025, np.maximum(right, 1e-12), people - right + 1)),
+        np.where(right >= people, 1, beta.ppf(0.975, right + 1, np.maximum(people - right, 1e-12))),
+    )
     return np.where(edge, exact[0], low)[()], np.where(edge, exact[1], high)[()]
 
 
-def summary(values, people, difference=False):
+def summary(values, labels, difference=False):
     """The mean of values (N,), one for each photo, with its interval, as text such as `0.89 [0.80, 0.97]`."""
-    low, high = interval(values, people, difference=difference)
+    low, high = interval(values, labels, difference=difference)
     return f"{np.mean(values):.2f} [{low:.2f}, {high:.2f}]"

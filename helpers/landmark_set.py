@@ -1,4 +1,5 @@
-"""Between stations: photos with points -> crops of heads with the points in them, to train and test an hourglass."""
+"""Between stations: photos with landmarks -> crops of heads with the landmarks in them, to train and test an hourglass."""
+
 import numpy as np
 import torch
 
@@ -11,68 +12,82 @@ CHUNK = 256  # photos in memory at once
 
 
 def landmark_crops(faces, size=CROP, widen=WIDEN, device="cpu", progress=True):
-    """Crops uint8 (N, 3, size, size), points float32 (N, 5, 2) in them, and {number of a photo: why it was skipped}.
+    """Crops uint8 (N, 3, size, size), landmarks float32 (N, 5, 2) in them, and {number of a photo: why it was skipped}.
 
-    The points are those set by hand, where the FaceSet has them; else MTCNN is the teacher, and its largest face
+    The landmarks are those set by hand, where the FaceSet has them; else MTCNN is the teacher, and its largest face
     counts. Boxes are MTCNN's, since that is what the hourglass will be given later; where it misses a face with
-    points, a box is drawn about them.
+    landmarks, a box is drawn about them.
     """
-    crops, points, skipped = [], [], {}
+    crops, landmarks, skipped = [], [], {}
     for cut, five, bad in crops_in_pieces(faces, size, widen, device, progress):
         crops.append(cut)
-        points.append(five)
+        landmarks.append(five)
         skipped |= bad
-    return torch.cat(crops), torch.cat(points), skipped
+    return torch.cat(crops), torch.cat(landmarks), skipped
 
 
 def crops_in_pieces(faces, size=CROP, widen=WIDEN, device="cpu", progress=True):
     """What `landmark_crops` returns, a few hundred photos at a time; a ValueError at the end if there was none to learn from."""
     some, why = False, None
-    for start in progress_bar(range(0, len(faces), CHUNK), desc="cutting out heads", unit="chunk", disable=not progress):
+    for start in progress_bar(
+        range(0, len(faces), CHUNK), desc="cutting out heads", unit="chunk", disable=not progress
+    ):
         photos, numbers, bad = faces.read(range(start, min(start + CHUNK, len(faces))))
-        boxes, fives = {}, {}
+        boxes, five_landmarks = {}, {}
         for k, (i, found) in enumerate(zip(numbers, detect(photos, device))):
-            if faces.points is None:
+            if faces.landmarks is None:
                 if not len(found):
                     bad[i] = "MTCNN sees no face"
                     continue
-                boxes[k], fives[k] = found.boxes[0], found.points[0]
-            elif not inside(faces.points[i], photos[k]):
-                bad[i] = f"{faces.files[i]}: its points do not all lie inside the photo, or its eyes coincide"
+                boxes[k], five_landmarks[k] = found.boxes[0], found.landmarks[0]
+            elif not inside(faces.landmarks[i], photos[k]):
+                bad[i] = (
+                    f"{faces.files[i]}: its landmarks do not all lie inside the photo, or its eyes coincide"
+                )
             else:
-                nearest = nearest_face(found, faces.points[i])
-                boxes[k] = box_about(faces.points[i]) if nearest is None else found.boxes[nearest]
-                fives[k] = faces.points[i]
+                nearest = nearest_face(found, faces.landmarks[i])
+                boxes[k] = (
+                    box_about(faces.landmarks[i]) if nearest is None else found.boxes[nearest]
+                )
+                five_landmarks[k] = faces.landmarks[i]
         some, why = some or bool(boxes), why or next(iter(bad.values()), None)
         cut, five = torch.zeros(0, 3, size, size, dtype=torch.uint8), torch.zeros(0, 5, 2)
         if boxes:
-            where, what = (torch.from_numpy(np.stack(list(values.values()))) for values in (boxes, fives))
+            where, what = (
+                torch.from_numpy(np.stack(list(values.values())))
+                for values in (boxes, five_landmarks)
+            )
             cut, matrices = crop_heads([photos[k] for k in boxes], where, size, widen)
             five = transform(what, matrices)
         yield cut, five, bad
     if not some:
-        raise ValueError(f"None of the {len(faces)} photos of {faces.name} can be learned from; the first one: "
-                         f"{why or 'there are none'}.")
+        raise ValueError(
+            f"None of the {len(faces)} photos of {faces.name} can be learned from; the first one: "
+            f"{why or 'there are none'}."
+        )
 
 
-def nearest_face(found, points):
-    """Which of a photo's Detections is the face with these points (5, 2)? None if none has its middle among them."""
+def nearest_face(found, landmarks):
+    """Which of a photo's Detections is the face with these landmarks (5, 2)? None if none has its middle among them."""
     if not len(found):
         return None
-    middle, reach = points.mean(0), np.linalg.norm(points - points.mean(0), axis=-1).mean()
-    away = np.linalg.norm(found.points.mean(1) - middle, axis=-1)
+    middle, reach = landmarks.mean(0), np.linalg.norm(landmarks - landmarks.mean(0), axis=-1).mean()
+    away = np.linalg.norm(found.landmarks.mean(1) - middle, axis=-1)
     return int(away.argmin()) if away.min() < reach else None
 
 
-def box_about(points):
-    """A box (4,) about points (5, 2) such as MTCNN would draw; the factors are its averages on LFW."""
-    middle, reach = points.mean(0), np.linalg.norm(points - points.mean(0), axis=-1).mean()
+def box_about(landmarks):
+    """A box (4,) about landmarks (5, 2) such as MTCNN would draw; the factors are its averages on LFW."""
+    middle, reach = landmarks.mean(0), np.linalg.norm(landmarks - landmarks.mean(0), axis=-1).mean()
     centre, half = middle - [0, 0.33 * reach], 2.44 * reach * np.array([0.8, 1])
     return np.concatenate([centre - half, centre + half]).astype(np.float32)
 
 
-def inside(points, photo):
-    """Do all points (5, 2) lie inside a photo (3, H, W), the eyes two pixels apart or more? Not-a-number never does."""
+def inside(landmarks, photo):
+    """Do all landmarks (5, 2) lie inside a photo (3, H, W), the eyes two pixels apart or more? Not-a-number never does."""
     height, width = photo.shape[1:]
-    return bool((points > -0.5).all() and (points < [width - 0.5, height - 0.5]).all()
-                and np.linalg.norm(points[0] - points[1]) >= 2)
+    return bool(
+        (landmarks > -0.5).all()
+        and (landmarks < [width - 0.5, height - 0.5]).all()
+        and np.linalg.norm(landmarks[0] - landmarks[1]) >= 2
+    )

@@ -1,30 +1,31 @@
-"""Third station: the crop of a head -> heatmaps -> five points, by a stacked hourglass.
+"""Third station: the crop of a head -> heatmaps -> five landmarks, by a stacked hourglass.
 
 Stacked Hourglass Networks for Human Pose Estimation, Newell, Yang and Deng 2016, https://arxiv.org/abs/1603.06937
 """
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-POINT_NAMES = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
+LANDMARK_NAMES = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
 MIRRORED = [1, 0, 2, 4, 3]  # where each point stands in a mirrored picture
 CROP, HEATMAP = 128, 64  # sides of the network's input and of its heatmaps, pixels
 STRIDE = CROP // HEATMAP
 
 
-def encode_heatmaps(points, sigma=2.0, size=HEATMAP):
-    """Points (..., 5, 2) in pixels of a heatmap -> (..., 5, size, size), a Gaussian of height 1 around each.
+def encode_heatmaps(landmarks, sigma=2.0, size=HEATMAP):
+    """Landmarks (..., 5, 2) in pixels of a heatmap -> (..., 5, size, size), a Gaussian of height 1 around each.
 
     sigma: its standard deviation in heatmap pixels. A point far outside leaves an empty map.
     """
-    axis = torch.arange(size, dtype=points.dtype, device=points.device)
-    along_x = torch.exp(-(axis - points[..., 0:1]) ** 2 / (2 * sigma ** 2))
-    along_y = torch.exp(-(axis - points[..., 1:2]) ** 2 / (2 * sigma ** 2))
+    axis = torch.arange(size, dtype=landmarks.dtype, device=landmarks.device)
+    along_x = torch.exp(-((axis - landmarks[..., 0:1]) ** 2) / (2 * sigma**2))
+    along_y = torch.exp(-((axis - landmarks[..., 1:2]) ** 2) / (2 * sigma**2))
     return along_y[..., :, None] * along_x[..., None, :]
 
 
 def decode_heatmaps(heatmaps):
-    """Heatmaps (..., H, W) -> points (..., 2) with a fraction of a pixel, and the height of each peak (...).
+    """Heatmaps (..., H, W) -> landmarks (..., 2) with a fraction of a pixel, and the height of each peak (...).
 
     The logarithm of a Gaussian is a parabola, and three values give its top exactly: the highest pixel and
     its neighbours (the idea of DARK, Zhang et al. 2020, https://arxiv.org/abs/1910.06278).
@@ -37,22 +38,24 @@ def decode_heatmaps(heatmaps):
     def offset(position, length, step):
         inside = (position > 0) & (position < length - 1)
         step = step * inside
-        before, here, after = (flat.gather(-1, (index + k * step)[..., None])[..., 0].clamp(min=1e-6).log()
-                               for k in (-1, 0, 1))
+        before, here, after = (
+            flat.gather(-1, (index + k * step)[..., None])[..., 0].clamp(min=1e-6).log()
+            for k in (-1, 0, 1)
+        )
         bend = (2 * here - before - after).clamp(min=1e-6)
         return ((after - before) / (2 * bend)).clamp(-0.5, 0.5) * inside
 
     return torch.stack([x + offset(x, width, 1), y + offset(y, height, width)], -1), peak
 
 
-def to_heatmap_pixels(points):
+def to_heatmap_pixels(landmarks):
     """Pixels of the 128x128 crop -> pixels of its 64x64 heatmap; pixel centres are whole numbers in both."""
-    return (points + 0.5) / STRIDE - 0.5
+    return (landmarks + 0.5) / STRIDE - 0.5
 
 
-def to_crop_pixels(points):
+def to_crop_pixels(landmarks):
     """Pixels of the 64x64 heatmap -> pixels of the 128x128 crop."""
-    return (points + 0.5) * STRIDE - 0.5
+    return (landmarks + 0.5) * STRIDE - 0.5
 
 
 class Residual(nn.Module):
@@ -62,8 +65,17 @@ class Residual(nn.Module):
         super().__init__()
         half = outputs // 2
         sizes = ((inputs, half, 1), (half, half, 3), (half, outputs, 1))
-        self.body = nn.Sequential(*(layer for i, o, k in sizes for layer in (
-            nn.BatchNorm2d(i), nn.ReLU(), nn.Conv2d(i, o, k, padding=k // 2, bias=False))))
+        self.body = nn.Sequential(
+            *(
+                layer
+                for i, o, k in sizes
+                for layer in (
+                    nn.BatchNorm2d(i),
+                    nn.ReLU(),
+                    nn.Conv2d(i, o, k, padding=k // 2, bias=False),
+                )
+            )
+        )
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x):
@@ -99,19 +111,31 @@ class StackedHourglass(nn.Module):
     def __init__(self, channels=64, stacks=1, depth=4, grow=0):
         super().__init__()
         self.settings = {"channels": channels, "stacks": stacks, "depth": depth, "grow": grow}
-        self.stem = nn.Sequential(nn.Conv2d(1, channels // 2, 5, stride=2, padding=2), nn.BatchNorm2d(channels // 2),
-                                  nn.ReLU(), Residual(channels // 2, channels))
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, channels // 2, 5, stride=2, padding=2),
+            nn.BatchNorm2d(channels // 2),
+            nn.ReLU(),
+            Residual(channels // 2, channels),
+        )
         self.hourglasses = nn.ModuleList(
-            nn.Sequential(Hourglass(depth, channels, grow), Residual(channels, channels), nn.BatchNorm2d(channels), nn.ReLU())
-            for _ in range(stacks))
+            nn.Sequential(
+                Hourglass(depth, channels, grow),
+                Residual(channels, channels),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+            )
+            for _ in range(stacks)
+        )
         # without the normalisation just above, the heads stay at "all zeros" for epochs
         self.heads = nn.ModuleList(nn.Conv2d(channels, 5, 1) for _ in range(stacks))
-        self.remember = nn.ModuleList(nn.Conv2d(channels + 5, channels, 1) for _ in range(stacks - 1))
+        self.remember = nn.ModuleList(
+            nn.Conv2d(channels + 5, channels, 1) for _ in range(stacks - 1)
+        )
         self.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
 
     def prepare(self, crops):
         """What the network itself takes: (N, 1, 128, 128) of brightness, -1 to 1. So colour and grey photos are alike."""
-        red, green, blue = (crops[:, i:i + 1].float() for i in range(3))
+        red, green, blue = (crops[:, i : i + 1].float() for i in range(3))
         x = (0.299 * red + 0.587 * green + 0.114 * blue) / 127.5 - 1
         if x.shape[-1] != CROP:
             x = F.interpolate(x, (CROP, CROP), mode="bilinear", antialias=True)
@@ -128,30 +152,33 @@ class StackedHourglass(nn.Module):
 
 
 class HeatmapLoss(nn.Module):
-    """Squared error between heatmaps (N, stacks, 5, 64, 64) and those of points (N, 5, 2) in crop pixels.
+    """Squared error between heatmaps (N, stacks, 5, 64, 64) and those of landmarks (N, 5, 2) in crop pixels.
 
     A map is almost all background, so "all zeros" is cheap: peaks weigh 1 + 20 g to make it dear. The log
-    holds `over_floor`, the loss as a share of what all zeros would cost, and `peak`, the highest value.
+    holds `relative_loss`, the loss as a share of what all zeros would cost, and `peak`, the highest value.
     """
 
     def __init__(self, sigma=2.0):
         super().__init__()
         self.sigma = sigma
 
-    def forward(self, heatmaps, points):
-        goal = encode_heatmaps(to_heatmap_pixels(points), self.sigma)[:, None]
+    def forward(self, heatmaps, landmarks):
+        goal = encode_heatmaps(to_heatmap_pixels(landmarks), self.sigma)[:, None]
         weight = 1 + 20 * goal
         loss = (weight * (heatmaps.float() - goal) ** 2).mean()
-        floor = (weight * goal ** 2).mean()
-        return loss, {"over_floor": (loss / floor).detach(), "peak": heatmaps.detach().max().float()}
+        floor = (weight * goal**2).mean()
+        return loss, {
+            "relative_loss": (loss / floor).detach(),
+            "peak": heatmaps.detach().max().float(),
+        }
 
     def extra_repr(self):
         return f"sigma={self.sigma}"
 
 
 @torch.inference_mode()
-def predict_points(model, crops, mirror=False, batch_size=16):
-    """Points (N, 5, 2) in pixels of the given uint8 crops (N, 3, S, S), and the peaks (N, 5), on the CPU.
+def predict_landmarks(model, crops, mirror=False, batch_size=16):
+    """Landmarks (N, 5, 2) in pixels of the given uint8 crops (N, 3, S, S), and the peaks (N, 5), on the CPU.
 
     mirror: take the mean of the heatmaps of the crop and of its mirror image, for twice the time and a steadier answer.
     """
@@ -162,12 +189,14 @@ def predict_points(model, crops, mirror=False, batch_size=16):
         return (plain + model(batch.flip(-1))[:, -1].flip(-1)[:, MIRRORED]) / 2 if mirror else plain
 
     device = next(model.parameters()).device
-    points, peaks = zip(*(decode_heatmaps(heatmaps(batch.to(device))) for batch in crops.split(batch_size)))
+    landmarks, peaks = zip(
+        *(decode_heatmaps(heatmaps(batch.to(device))) for batch in crops.split(batch_size))
+    )
     scale = crops.shape[-1] / CROP
-    return (to_crop_pixels(torch.cat(points)) + 0.5).cpu() * scale - 0.5, torch.cat(peaks).cpu()
+    return (to_crop_pixels(torch.cat(landmarks)) + 0.5).cpu() * scale - 0.5, torch.cat(peaks).cpu()
 
 
 def nme(predicted, truth):
-    """Normalised mean error of each face (N,): mean distance of the points over the distance of the true eyes."""
+    """Normalised mean error of each face (N,): mean distance of the landmarks over the distance of the true eyes."""
     eyes = (truth[..., 0, :] - truth[..., 1, :]).norm(dim=-1)
     return (predicted - truth).norm(dim=-1).mean(-1) / eyes

@@ -5,6 +5,7 @@ Triplets and contrast, which compare the photos of a batch, stand in batch_losse
 Every loss takes features (N, D) and people (N,), works in float32 whatever autocast says, and returns a scalar
 and a dict of its own health: numbers that show a collapse before the loss does.
 """
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -16,7 +17,7 @@ from .batch_losses import (  # noqa: F401
     in_float32,
     mine_triplets,
     pairwise_distances,
-    spread,
+    spherical_variance,
 )
 
 
@@ -30,7 +31,10 @@ class CrossEntropy(nn.Module):
     @in_float32
     def forward(self, features, people):
         logits = self.linear(features)
-        return F.cross_entropy(logits, people), {"accuracy": accuracy(logits, people), "spread": spread(features)}
+        return F.cross_entropy(logits, people), {
+            "accuracy": accuracy(logits, people),
+            "spherical_variance": spherical_variance(features),
+        }
 
     def logits(self, features):
         """Class scores (N, people), to predict with."""
@@ -50,22 +54,34 @@ class MarginHead(nn.Module):
     def __init__(self, dim, people, s=16.0, m=0.3, kind="arcface"):
         super().__init__()
         if kind not in ("arcface", "cosface", "adaface"):
-            raise ValueError(f"There is no margin of kind '{kind}': choose arcface, cosface or adaface.")
+            raise ValueError(
+                f"There is no margin of kind '{kind}': choose arcface, cosface or adaface."
+            )
         check_range(1e-6, s=s)
         check_range(0, 3.14, m=m)
         self.s, self.m, self.kind, self.classes = s, m, kind, people
         self.centres = nn.Parameter(torch.empty(people, dim))
         nn.init.xavier_normal_(self.centres)
-        if kind == "adaface":  # running mean and deviation of the features' lengths; AdaFace's first values
+        if (
+            kind == "adaface"
+        ):  # running mean and deviation of the features' lengths; AdaFace's first values
             self.register_buffer("length", torch.tensor([20.0, 100.0]))
 
     @in_float32
     def forward(self, features, people):
         cosine = F.linear(F.normalize(features), F.normalize(self.centres))
         true = cosine.gather(1, people[:, None])
-        logits = cosine.scatter(1, people[:, None], self.with_margin(true, self.quality(features))) * self.s
-        health = {"accuracy": accuracy(cosine, people),  # without the margin, or it is judged by a harder exam
-                  "true_cosine": true.detach().mean(), "spread": spread(features)}
+        logits = (
+            cosine.scatter(1, people[:, None], self.with_margin(true, self.quality(features)))
+            * self.s
+        )
+        health = {
+            "accuracy": accuracy(
+                cosine, people
+            ),  # without the margin, or it is judged by a harder exam
+            "true_cosine": true.detach().mean(),
+            "spherical_variance": spherical_variance(features),
+        }
         return F.cross_entropy(logits, people), health
 
     def quality(self, features):
@@ -88,7 +104,11 @@ class MarginHead(nn.Module):
         # acos has an infinite slope at 1 and -1; stay off them
         turned = cosine.clamp(-1 + 1e-5, 1 - 1e-5).acos() + angle
         # past pi the cosine would rise again and reward the wrong way; go on straight down instead (as insightface)
-        hard = torch.where(turned < torch.pi, turned.clamp(min=0).cos(), cosine - self.m * torch.tensor(self.m).sin())
+        hard = torch.where(
+            turned < torch.pi,
+            turned.clamp(min=0).cos(),
+            cosine - self.m * torch.tensor(self.m).sin(),
+        )
         return torch.where(angle == 0, cosine, hard) - self.m * (1 + quality)
 
     def logits(self, features):
@@ -104,7 +124,7 @@ def accuracy(logits, people):
     return (logits.detach().argmax(1) == people).float().mean()
 
 
-class Imitation(nn.Module):
+class EmbeddingDistillation(nn.Module):
     """Embedding distillation: one minus the cosine between features and a teacher's embeddings of the same photos.
 
     Knowledge distillation (Hinton et al. 2015, https://arxiv.org/abs/1503.02531), of embeddings: a network that is slow to
@@ -121,14 +141,20 @@ class Imitation(nn.Module):
     @in_float32
     def forward(self, features, targets):
         if features.shape != targets.shape:
-            raise ValueError(f"The student's features are {tuple(features.shape)} and what it should imitate "
-                             f"{tuple(targets.shape)}: name a teacher, and give the student an embedding of its size.")
+            raise ValueError(
+                f"The student's features are {tuple(features.shape)} and what it should imitate "
+                f"{tuple(targets.shape)}: name a teacher, and give the student an embedding of its size."
+            )
         unit, targets = F.normalize(features), F.normalize(targets.float())
         cosines, own = unit @ targets.T, torch.arange(len(unit), device=unit.device)
         loss = 1 - cosines.diagonal().mean()
         if self.contrast:
             loss = loss + F.cross_entropy(self.contrast * cosines, own)
-        health = {"cosine": cosines.detach().diagonal().mean(), "nearest": accuracy(cosines, own), "spread": spread(features)}
+        health = {
+            "cosine": cosines.detach().diagonal().mean(),
+            "nearest": accuracy(cosines, own),
+            "spherical_variance": spherical_variance(features),
+        }
         return loss, health
 
     def extra_repr(self):

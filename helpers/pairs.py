@@ -2,38 +2,45 @@
 
 Embeddings are unit length, float32 (N, D); similarity is cosine; people are integers (N,).
 """
+
 import numpy as np
 
 from . import gates
 
 
-def pairs(embeddings, people, distractors=None, distractor_people=None):
+def pairs(embeddings, labels, distractors=None, distractor_labels=None):
     """Every pair that the verification rate looks at, all at once: similarity and same (bool), each flat.
 
     Among query photos (N, D): each pair once, positive if it is one person. A query photo against each
     distractor (M, D): always negative. Two distractors are never compared.
     """
-    blocks = list(pairs_by_person(embeddings, people, distractors, distractor_people))
-    similarity = np.concatenate([part.ravel() for _, same, different, _ in blocks for part in (same, different)])
-    return similarity, np.repeat([True, False] * len(blocks), [part.size for block in blocks for part in block[1:3]])
+    blocks = list(pairs_by_person(embeddings, labels, distractors, distractor_labels))
+    similarity = np.concatenate(
+        [part.ravel() for _, same, different, _ in blocks for part in (same, different)]
+    )
+    return similarity, np.repeat(
+        [True, False] * len(blocks), [part.size for block in blocks for part in block[1:3]]
+    )
 
 
-def pairs_by_person(embeddings, people, distractors=None, distractor_people=None):
-    """The same pairs, one query person at a time: (person, positives, negatives, other people).
+def pairs_by_person(embeddings, labels, distractors=None, distractor_labels=None):
+    """The same pairs, one probe identity at a time: (person, positives, negatives, other people).
 
     positives: the similarities (flat) within the person.  negatives: (K, M), the person's K photos against the photos of
-    query people yet to come and of distractors, whose numbers are other people (M,). People are numbered anew, from 0,
-    query people first. Embeddings that are not finite or not of unit length are refused with a ValueError.
+    probe identities yet to come and of distractors, whose numbers are other people (M,). People are numbered anew, from 0,
+    probe identities first. Embeddings that are not finite or not of unit length are refused with a ValueError.
     """
     embeddings = gates.unit_embeddings(embeddings)
-    number = np.unique(gates.labels(people, len(embeddings)), return_inverse=True)[1]
+    number = np.unique(gates.labels(labels, len(embeddings)), return_inverse=True)[1]
     order = np.argsort(number, kind="stable")
     rest, rest_number = embeddings[order], number[order]
     if distractors is not None and len(distractors):
         distractors = gates.unit_embeddings(distractors, "distractors")
-        distractor_people = gates.labels(distractor_people, len(distractors), "distractor_people")
+        distractor_labels = gates.labels(distractor_labels, len(distractors), "distractor_people")
         rest = np.concatenate([rest, distractors])
-        rest_number = np.append(rest_number, np.unique(distractor_people, return_inverse=True)[1] + number.max() + 1)
+        rest_number = np.append(
+            rest_number, np.unique(distractor_labels, return_inverse=True)[1] + number.max() + 1
+        )
     ends = np.cumsum(np.bincount(number))
     return _blocks(rest, rest_number, ends)
 
@@ -41,13 +48,18 @@ def pairs_by_person(embeddings, people, distractors=None, distractor_people=None
 def _blocks(rest, rest_number, ends):
     for person, (start, end) in enumerate(zip(np.append(0, ends), ends)):
         own = rest[start:end]
-        yield person, (own @ own.T)[np.triu_indices(len(own), 1)], own @ rest[end:].T, rest_number[end:]
+        yield (
+            person,
+            (own @ own.T)[np.triu_indices(len(own), 1)],
+            own @ rest[end:].T,
+            rest_number[end:],
+        )
 
 
-def pairs_of_people(people: np.ndarray, distractor_people: np.ndarray | None = None) -> int:
+def pairs_of_people(labels: np.ndarray, distractor_labels: np.ndarray | None = None) -> int:
     """How many pairs of different people `pairs` compares: what a false positive rate really rests on."""
-    query = len(np.unique(people))
-    others = 0 if distractor_people is None else len(np.unique(distractor_people))
+    query = len(np.unique(labels))
+    others = 0 if distractor_labels is None else len(np.unique(distractor_labels))
     return query * (query - 1) // 2 + query * others
 
 
@@ -65,17 +77,27 @@ def left_out(fprs: np.ndarray, number: int) -> str:
     short = [fpr for fpr in np.atleast_1d(fprs) if not carries(fpr, number)]
     if not short:
         return ""
-    return (f"TPR at FPR {', '.join(f'{fpr:g}' for fpr in short)}: left out, since it takes "
-            f"{int(np.ceil(0.5 / max(short))):,} pairs of people or more, and there are {number:,}.")
+    return (
+        f"TPR at FPR {', '.join(f'{fpr:g}' for fpr in short)}: left out, since it takes "
+        f"{int(np.ceil(0.5 / max(short))):,} pairs of people or more, and there are {number:,}."
+    )
 
 
 def rates_as_json(fprs: np.ndarray, tprs: np.ndarray, number: int) -> dict[str, float | None]:
     """{FPR: TPR} with four digits, None where so many pairs of people can't carry the rate."""
-    return {f"{fpr:g}": round(float(tpr), 4) if carries(fpr, number) else None for fpr, tpr in zip(fprs, tprs)}
+    return {
+        f"{fpr:g}": round(float(tpr), 4) if carries(fpr, number) else None
+        for fpr, tpr in zip(fprs, tprs)
+    }
 
 
-def rates_as_lines(fprs: np.ndarray, tprs: np.ndarray, low: np.ndarray, high: np.ndarray, number: int) -> list[str]:
+def rates_as_lines(
+    fprs: np.ndarray, tprs: np.ndarray, low: np.ndarray, high: np.ndarray, number: int
+) -> list[str]:
     """A line for each rate that so many pairs of people can carry, with its interval, and a sentence about the others."""
-    lines = [f"{f'TPR at FPR {fpr:g}':20s} {tpr:.4f} [{a:.4f}, {b:.4f}]"
-             for fpr, tpr, a, b in zip(fprs, tprs, low, high) if carries(fpr, number)]
+    lines = [
+        f"{f'TPR at FPR {fpr:g}':20s} {tpr:.4f} [{a:.4f}, {b:.4f}]"
+        for fpr, tpr, a, b in zip(fprs, tprs, low, high)
+        if carries(fpr, number)
+    ]
     return lines + [sentence for sentence in [left_out(fprs, number)] if sentence]

@@ -1,4 +1,5 @@
 """Before the first station: one picture file of any kind -> uint8 RGB (3, H, W)."""
+
 import errno
 import os
 import stat
@@ -14,23 +15,41 @@ from torchvision.utils import make_grid
 
 with suppress(ImportError):  # iPhones' HEIC, where the package is installed
     from pillow_heif import register_heif_opener
+
     register_heif_opener()
 
 # the formats that are opened, by Pillow's names, and their endings; none starts another program,
 # as Pillow's EPS does (Ghostscript)
-KINDS = {"JPEG": ".jpg .jpeg .jpe .jfif .jif .mpo", "PNG": ".png .apng",
-         "WEBP": ".webp", "BMP": ".bmp", "DIB": ".dib", "PPM": ".ppm .pgm .pbm .pnm .pfm",
-         "TIFF": ".tif .tiff", "GIF": ".gif", "AVIF": ".avif .avifs", "HEIF": ".heic .heif .hif",
-         "JPEG2000": ".jp2 .j2k .jpx .jpf .j2c .jpc", "ICO": ".ico", "PCX": ".pcx", "QOI": ".qoi",
-         "SGI": ".sgi"}
+KINDS = {
+    "JPEG": ".jpg .jpeg .jpe .jfif .jif .mpo",
+    "PNG": ".png .apng",
+    "WEBP": ".webp",
+    "BMP": ".bmp",
+    "DIB": ".dib",
+    "PPM": ".ppm .pgm .pbm .pnm .pfm",
+    "TIFF": ".tif .tiff",
+    "GIF": ".gif",
+    "AVIF": ".avif .avifs",
+    "HEIF": ".heic .heif .hif",
+    "JPEG2000": ".jp2 .j2k .jpx .jpf .j2c .jpc",
+    "ICO": ".ico",
+    "PCX": ".pcx",
+    "QOI": ".qoi",
+    "SGI": ".sgi",
+}
 Image.init()
 FORMATS = [kind for kind in KINDS if kind in Image.OPEN]  # AVIF and others: if this Pillow has them
 PHOTO_SUFFIXES = {ending for kind in FORMATS for ending in KINDS[kind].split()}
 MAX_PIXELS = 100_000_000  # a larger picture is refused: it would decode to over 300 MB
 PIECE_PIXELS = 2**26  # of all photos that are in memory at once: 200 MB
 # what else is found under a picture's name, by the first bytes
-OTHERS = {b"%PDF": "it is a PDF", b"%!PS": "it is PostScript (EPS)", b"8BPS": "it is Photoshop's",
-          b"PK\3\4": "it is a zip archive", b"<": "it is a web page or a drawing (SVG)"}
+OTHERS = {
+    b"%PDF": "it is a PDF",
+    b"%!PS": "it is PostScript (EPS)",
+    b"8BPS": "it is Photoshop's",
+    b"PK\3\4": "it is a zip archive",
+    b"<": "it is a web page or a drawing (SVG)",
+}
 
 
 class PhotoError(ValueError):
@@ -51,16 +70,21 @@ def read_photo(path, name=None):
             warnings.simplefilter("ignore")  # Pillow's own size warning: ours is the error below
             with Image.open(path, formats=FORMATS) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
-                    raise PhotoError(f"{name}: {picture.width}x{picture.height} pixels is more than "
-                                     f"{MAX_PIXELS // 1_000_000} million; make it smaller.")
+                    raise PhotoError(
+                        f"{name}: {picture.width}x{picture.height} pixels is more than "
+                        f"{MAX_PIXELS // 1_000_000} million; make it smaller."
+                    )
                 array = np.array(_rgb(picture))
     except PhotoError:
         raise
     except Image.DecompressionBombError:
-        raise PhotoError(f"{name}: it has more than {MAX_PIXELS // 1_000_000} million pixels; make it "
-                         "smaller.") from None
+        raise PhotoError(
+            f"{name}: it has more than {MAX_PIXELS // 1_000_000} million pixels; make it smaller."
+        ) from None
     except Exception as error:  # Pillow raises many kinds, for truncated and hostile files
-        raise PhotoError(f"{name}: not a picture that can be read: {_why_not(error, path)}") from None
+        raise PhotoError(
+            f"{name}: not a picture that can be read: {_why_not(error, path)}"
+        ) from None
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 
@@ -83,13 +107,17 @@ def _rgb(picture):
         picture = ImageOps.exif_transpose(picture)
     mode = picture.mode
     if mode == "I" and form == "TIFF":
-        raise OSError("of 32-bit whole numbers nobody knows which one is white; save it with 8 or 16 bits.")
+        raise OSError(
+            "of 32-bit whole numbers nobody knows which one is white; save it with 8 or 16 bits."
+        )
     if mode.startswith("I"):  # 16 bits
         return _grey(np.asarray(picture, np.float32) / 257)
     if mode == "F":  # 0 to 1, as most programs write them, or 0 to 255, as Pillow does
         values = np.asarray(picture, np.float32)
         if not np.isfinite(values).all() or values.max() > 255 or values.min() < 0:
-            raise OSError("its numbers are not all from 0 to 1, or 0 to 255; save it with 8 or 16 bits.")
+            raise OSError(
+                "its numbers are not all from 0 to 1, or 0 to 255; save it with 8 or 16 bits."
+            )
         return _grey(values * 255 if values.max() <= 1 else values)
     if picture.has_transparency_data:
         ground = Image.new("RGBA", picture.size, (128, 128, 128, 255))
@@ -161,8 +189,9 @@ def guard(name, tell: Callable[[str], None]):
         tell(f"{name}: left out: {plain_cause(error)}.")
 
 
-def in_pieces(read: Callable, items: Iterable, name=str, most: int = 64,
-              pixels: int = PIECE_PIXELS) -> Iterator[tuple[list, list, dict]]:
+def in_pieces(
+    read: Callable, items: Iterable, name=str, most: int = 64, pixels: int = PIECE_PIXELS
+) -> Iterator[tuple[list, list, dict]]:
     """Read photos one after another, in pieces that fit into memory whatever their size.
 
     read(item) -> uint8 (3, H, W); name(item) is for sentences. Yields photos (at most `most`, and
@@ -210,12 +239,15 @@ def paste_on_canvas(photo, side):
     top, left = (side - height) // 2, (side - width) // 2
     border = torch.cat([photo[:, 0], photo[:, :, 0], photo[:, :, -1]], dim=1)
     canvas = border.median(dim=1).values[:, None, None].repeat(1, side, side)
-    canvas[:, top:top + height, left:left + width] = photo
+    canvas[:, top : top + height, left : left + width] = photo
     return canvas
 
 
 def tiled(photos, columns, side):
     """Photos (3, H, W) beside and below each other in one picture, each on a square canvas, scaled to `side` pixels."""
     squares = [paste_on_canvas(photo, max(photo.shape)).float() for photo in photos]
-    tiles = [F.interpolate(square[None], (side, side), mode="bilinear", antialias=True)[0].byte() for square in squares]
+    tiles = [
+        F.interpolate(square[None], (side, side), mode="bilinear", antialias=True)[0].byte()
+        for square in squares
+    ]
     return make_grid(tiles, columns, padding=0)

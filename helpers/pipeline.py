@@ -1,4 +1,5 @@
 """Last station: photos -> faces with embeddings -> who is who."""
+
 import hashlib
 import re
 from collections.abc import Callable
@@ -19,11 +20,15 @@ from .photos import FORMATS, guard, in_pieces, read_photo, together_or_alone
 from .progress import progress_bar
 
 LONGEST = 2048  # pixels; what the detector's second look takes
-NO_PICTURE = ("{} holds no picture that can be read: put photos in it, named so that one person's sort together, such as "
-              "ada_1.jpg and ada_2.jpg.")
+NO_PICTURE = (
+    "{} holds no picture that can be read: put photos in it, named so that one person's sort together, such as "
+    "ada_1.jpg and ada_2.jpg."
+)
 # what cameras and phones call their photos: such a name claims to show nobody
-CAMERA = re.compile(r"((?i:_?IMG|_?DSC[A-Z]?|_MG|DCIM|PXL|MVIMG|PANO|VID|MOV|IMAGE?|PICT?|PICTURE|PHOTO|FOTO|SCREENSHOT|SCAN|"
-                    r"FB_IMG|RECEIVED|SNAPCHAT|BURST|CIMG|HPIM|GOPR|DJI|CAPTURE|WEBCAM|SIGNAL)|P\d{5,}|(19|20)\d{6})[\d_-]*")
+CAMERA = re.compile(
+    r"((?i:_?IMG|_?DSC[A-Z]?|_MG|DCIM|PXL|MVIMG|PANO|VID|MOV|IMAGE?|PICT?|PICTURE|PHOTO|FOTO|SCREENSHOT|SCAN|"
+    r"FB_IMG|RECEIVED|SNAPCHAT|BURST|CIMG|HPIM|GOPR|DJI|CAPTURE|WEBCAM|SIGNAL)|P\d{5,}|(19|20)\d{6})[\d_-]*"
+)
 SHORT_CAMERA = {"SAM", "WIN", "WP", "GP", "KIMG", "P", "DC"}  # these, if four digits or more follow
 
 
@@ -74,8 +79,10 @@ def longest_side(path) -> int:
 
 def no_face(path, name=None) -> str:
     """That no face was found on a photo, with how small one may be there."""
-    return (f"{name or path}: no face was found; one of {smallest_face(longest_side(path))} pixels or more is needed on a photo of this size, its "
-            "eyes, nose and mouth to be seen")
+    return (
+        f"{name or path}: no face was found; one of {smallest_face(longest_side(path))} pixels or more is needed on a photo of this size, its "
+        "eyes, nose and mouth to be seen"
+    )
 
 
 def largest_faces(found, names):
@@ -84,22 +91,29 @@ def largest_faces(found, names):
     if missing:
         print("No face was found in:", ", ".join(missing))
     if len(missing) == len(names):
-        raise ValueError("No photo shows a face that the detector finds: use photos with faces of 20 pixels or more.")
+        raise ValueError(
+            "No photo shows a face that the detector finds: use photos with faces of 20 pixels or more."
+        )
     return [faces[0] for faces in found if faces]
 
 
-SMALLEST, WORST_POINTS, BLURRED = 40, 8.0, 0.012  # pixels of the photo; pixels of the straight face; see `sharpness`
+SMALLEST, WORST_LANDMARKS, BLURRED = (
+    40,
+    8.0,
+    0.012,
+)  # pixels of the photo; pixels of the aligned face; see `sharpness`
 
 
 @dataclass
 class Face:
-    """One face of one photo: which photo (its number), box (4,) and points (5, 2) in pixels of the photo, the
-    detector's score, the residual of the alignment (pixels of the straight face), the straight face uint8
+    """One face of one photo: which photo (its number), box (4,) and landmarks (5, 2) in pixels of the photo, the
+    detector's score, the residual of the alignment (pixels of the aligned face), the aligned face uint8
     (3, 112, 112), its unit embedding (D,), and how many other faces the photo shows."""
+
     photo: int
     box: np.ndarray
     score: float
-    points: np.ndarray
+    landmarks: np.ndarray
     residual: float
     face: torch.Tensor
     embedding: np.ndarray
@@ -108,15 +122,25 @@ class Face:
     def hints(self):
         """What speaks against trusting this face, as sentences; none for a good one."""
         side, blur = int((self.box[2:] - self.box[:2]).min()), sharpness(self.face)
-        return [sentence for bad, sentence in (
-            (side < SMALLEST, f"small: {side} pixels wide, {SMALLEST} or more are better"),
-            (blur < BLURRED, f"blurred: sharpness {blur:.3f}, of good photos it is above {BLURRED}"),
-            (self.residual > WORST_POINTS, f"the points fit badly: off by {self.residual:.1f} pixels of the straight face"),
-        ) if bad]
+        return [
+            sentence
+            for bad, sentence in (
+                (side < SMALLEST, f"small: {side} pixels wide, {SMALLEST} or more are better"),
+                (
+                    blur < BLURRED,
+                    f"blurred: sharpness {blur:.3f}, of good photos it is above {BLURRED}",
+                ),
+                (
+                    self.residual > WORST_LANDMARKS,
+                    f"the landmarks fit badly: off by {self.residual:.1f} pixels of the aligned face",
+                ),
+            )
+            if bad
+        ]
 
 
 def sharpness(face):
-    """How much of a straight face (3, 112, 112) is fine detail: the variance of its Laplacian over that of its grey.
+    """How much of an aligned face (3, 112, 112) is fine detail: the variance of its Laplacian over that of its grey.
 
     Of photos of LFW, CelebA and ORL one in a hundred is below 0.026; blurred by 1.5 pixels, half of them below 0.012.
     """
@@ -126,7 +150,7 @@ def sharpness(face):
 
 
 class FacePipeline:
-    """Photos in, faces with embeddings out: detection, points, alignment, embedding, all in batches."""
+    """Photos in, faces with embeddings out: detection, landmarks, alignment, embedding, all in batches."""
 
     def __init__(self, hourglass, encoder):
         self.hourglass, self.encoder = hourglass, encoder
@@ -141,8 +165,18 @@ class FacePipeline:
         aligned = align_found(photos, found, self.hourglass)
         faces = [one.face for own in aligned for one in own]
         embeddings = iter(embed(self.encoder, torch.stack(faces)) if faces else ())
-        return [[Face(photo=i, **vars(one), embedding=next(embeddings), others=max(len(own) - 1, found[i].others))
-                 for one in own] for i, own in enumerate(aligned)]
+        return [
+            [
+                Face(
+                    photo=i,
+                    **vars(one),
+                    embedding=next(embeddings),
+                    others=max(len(own) - 1, found[i].others),
+                )
+                for one in own
+            ]
+            for i, own in enumerate(aligned)
+        ]
 
 
 def faces_of(pipeline, read: Callable, items, name=str, largest=False, most=64):
@@ -158,8 +192,12 @@ def faces_of(pipeline, read: Callable, items, name=str, largest=False, most=64):
     def called(number):
         return name(given[number])
 
-    for photos, kept, bad in in_pieces(lambda number: read(given[number]), numbered(), called, most):
-        answers = together_or_alone(lambda some: pipeline(some, largest=largest), photos, kept, bad, called)
+    for photos, kept, bad in in_pieces(
+        lambda number: read(given[number]), numbered(), called, most
+    ):
+        answers = together_or_alone(
+            lambda some: pipeline(some, largest=largest), photos, kept, bad, called
+        )
         photo_of = dict(zip(kept, photos))
         for number in sorted({*kept, *bad}):
             sentence = bad.get(number)
@@ -183,7 +221,9 @@ def enrolled(pipeline, photos, numbers, tell, piece=64):
     """(number, faces) of those photos of a FaceSet that could be read; no faces, or the largest first. Told: which photos are
     left out, and why, and what is doubtful about the others."""
     bar = progress_bar(numbers, unit="photo", disable=len(numbers) <= piece)
-    for number, _, faces, sentence in faces_of(pipeline, photos.photo, bar, lambda i: photos.files[i], True, piece):
+    for number, _, faces, sentence in faces_of(
+        pipeline, photos.photo, bar, lambda i: photos.files[i], True, piece
+    ):
         if sentence or not faces:
             tell(sentence or no_face(photos.files[number]))
         for doubt in doubts(faces):
@@ -202,7 +242,7 @@ def doubts(faces) -> list[str]:
 def enrol_folder(pipeline, photos, path, tell=print, piece=1024):
     """The Gallery in the file `path`, brought up to date with a FaceSet: the largest face of every photo that shows one.
 
-    A photo is known by its name and content and by what straightens it, so only what is new or changed is embedded, what is
+    A photo is known by its name and content and by what aligns it, so only what is new or changed is embedded, what is
     gone is forgotten, and photos without a face are remembered. The file is saved after each piece: enrolling that was
     killed goes on there.
     """
@@ -211,15 +251,18 @@ def enrol_folder(pipeline, photos, path, tell=print, piece=1024):
     how = hashlib.blake2b(how.encode(), digest_size=4).hexdigest()
     prints = file_fingerprints(photos.files, path.with_name(f"{path.stem}_files.csv"))
     marks = [f"{photos.key(i)} {one} {how}" for i, one in enumerate(prints)]
-    known = Gallery(pipeline.encoder.dim, maker=weights_id(pipeline.encoder))
+    known = Gallery(pipeline.encoder.dim, encoder_id=weights_id(pipeline.encoder))
     if path.exists():
         try:
             saved = Gallery.load(path)
-            known = saved if saved.maker == known.maker else known
+            known = saved if saved.encoder_id == known.encoder_id else known
         except ValueError as error:
             tell(str(error).replace("enrol the photos again", "the photos are enrolled again"))
     current = set(marks)
-    there, faceless = np.isin(known.sources, marks), [mark for mark in known.faceless if mark in current]
+    there, faceless = (
+        np.isin(known.sources, marks),
+        [mark for mark in known.faceless if mark in current],
+    )
     if not there.all() or len(faceless) < len(known.faceless):
         known.keep(there)
         known.faceless = faceless
@@ -230,12 +273,16 @@ def enrol_folder(pipeline, photos, path, tell=print, piece=1024):
     todo = [i for i, mark in enumerate(marks) if mark not in done]
     for start in range(0, len(todo), piece):
         rows, embeddings = [], [np.zeros((0, pipeline.encoder.dim), np.float32)]
-        for i, faces in enrolled(pipeline, photos, todo[start:start + piece], tell):
+        for i, faces in enrolled(pipeline, photos, todo[start : start + piece], tell):
             if faces:
                 rows.append(i)
                 embeddings.append(faces[0].embedding[None])
             else:
                 known.faceless.append(marks[i])
-        known.add(np.concatenate(embeddings), [photos.names[photos.people[i]] for i in rows], [marks[i] for i in rows])
+        known.add(
+            np.concatenate(embeddings),
+            [photos.names[photos.labels[i]] for i in rows],
+            [marks[i] for i in rows],
+        )
         known.save(path)
     return known

@@ -1,4 +1,5 @@
 """Progress bars. In a notebook a bar is one output, updated in place, so that a saved notebook keeps its last state alone."""
+
 from IPython import get_ipython
 from IPython.display import display
 from tqdm import tqdm
@@ -24,4 +25,6 @@ class _OneOutput:
 def progress_bar(items=None, **options):
     """A tqdm bar with tqdm's own options, over items or with a total, fit for notebooks and for terminals."""
     in_notebook = hasattr(get_ipython(), "kernel")  # Jupyter, VS Code, Colab
-    return tqdm(items, mininterval=1, ncols=140, file=_OneOutput() if in_notebook else None, **options)
+    return tqdm(
+        items, mininterval=1, ncols=140, file=_OneOutput() if in_notebook else None, **options
+    )

@@ -1,4 +1,5 @@
-"""Recognisers on their data: straight faces in their roles, the one recipe, and what an encoder is worth."""
+"""Recognisers on their data: aligned faces in their splits, the one recipe, and what an encoder is worth."""
+
 import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -17,10 +18,10 @@ from .course import (
     SHIPPED_RECOGNISER,
     aligned_folder,
     hourglass,
+    hourglass_id,
     load_encoder,
     load_model,
     load_verifier,
-    maker_of,
     new_encoder,
     recogniser_path,
 )
@@ -31,85 +32,109 @@ from .ingredients import code_digests, data_digest, digest
 from .landmarks import StackedHourglass
 from .losses import MarginHead
 from .progress import progress_bar
-from .roles import ROLES, assign_roles, listed_roles, roles_csv
+from .splits import SPLITS, assign_splits, read_splits, splits_csv
 from .training import fit
 from .verification import measure
 
 
 @dataclass
 class RecognitionData:
-    """Straight faces (FaceArrays of uint8 (N, 3, 112, 112), read when indexed) with their people (N,).
+    """Aligned faces (FaceArrays of uint8 (N, 3, 112, 112), read when indexed) with their people (N,).
 
     train and test: photos of the people trained on, numbered 0 to n_people - 1.  query and distractors: people
-    never trained on, with numbers of their own.  roles: the list of all photos with their roles, as text of a CSV.
+    never trained on, with numbers of their own.  splits: the list of all photos with their splits, as text of a CSV.
     train_keys: the names of the photos in train, `person/photo`.
     """
+
     train: FaceArray
-    train_people: torch.Tensor
+    train_labels: torch.Tensor
     test: FaceArray
-    test_people: torch.Tensor
-    query: FaceArray
-    query_people: np.ndarray
-    query_names: dict
+    test_labels: torch.Tensor
+    probe: FaceArray
+    probe_labels: np.ndarray
+    probe_names: dict
     distractors: FaceArray
-    distractor_people: np.ndarray
-    roles: str
+    distractor_labels: np.ndarray
+    splits: str
     train_keys: list
 
     @property
-    def n_people(self):
+    def num_classes(self):
         """How many people are trained on."""
-        return int(self.train_people.max()) + 1
+        return int(self.train_labels.max()) + 1
 
 
-def straight_faces(photos, roles, model, folder, device, tell=print):
-    """Straighten photos that have roles (N,): the FaceSet of those with a face, their roles, and the faces as FaceArray.
+def aligned_faces(photos, splits, model, folder, device, tell=print):
+    """Align photos that have splits (N,): the FaceSet of those with a face, their splits, and the faces as FaceArray.
 
     tell: called with sentences about what was left out.
     """
-    aligned = build_aligned_set(photos, model, folder, maker_of(model), device, tell=tell)
-    role_of = {photos.key(i): role for i, role in enumerate(roles)}
-    return aligned, np.array([role_of[aligned.key(i)] for i in range(len(aligned))]), read_images(aligned, folder)
+    aligned = build_aligned_set(photos, model, folder, hourglass_id(model), device, tell=tell)
+    split_of = {photos.key(i): split for i, split in enumerate(splits)}
+    return (
+        aligned,
+        np.array([split_of[aligned.key(i)] for i in range(len(aligned))]),
+        read_images(aligned, folder),
+    )
 
 
 def recognition_data(settings):
-    """The straight faces of the dataset in their roles; they are made first if no notebook has made them yet."""
-    photos, roles = assign_roles(settings)
+    """The aligned faces of the dataset in their splits; they are made first if no notebook has made them yet."""
+    photos, splits = assign_splits(settings)
     model, folder = hourglass(settings), aligned_folder(settings)
-    aligned, role, images = straight_faces(photos, roles, model, folder, settings.torch_device)
-    trained = np.unique(np.array(aligned.names)[aligned.people[role == "train"]])
-    if len(trained) < 2 or len(np.unique(aligned.people[role == "query"])) < 2:
-        raise ValueError(f"{settings.dataset} leaves too few straight faces: two people to train on and two to ask for are "
-                         f"needed; {folder / 'skipped.csv'} tells why photos were left out.")
-    role[(role == "test") & ~np.isin(np.array(aligned.names)[aligned.people], trained)] = ""
+    aligned, split, images = aligned_faces(photos, splits, model, folder, settings.torch_device)
+    trained = np.unique(np.array(aligned.names)[aligned.labels[split == "train"]])
+    if len(trained) < 2 or len(np.unique(aligned.labels[split == "probe"])) < 2:
+        raise ValueError(
+            f"{settings.dataset} leaves too few aligned faces: two people to train on and two to ask for are "
+            f"needed; {folder / 'skipped.csv'} tells why photos were left out."
+        )
+    split[(split == "test") & ~np.isin(np.array(aligned.names)[aligned.labels], trained)] = ""
 
     def of(part):
-        return FaceArray(images.array, images.rows[role == part]), aligned.people[role == part]
+        return FaceArray(images.array, images.rows[split == part]), aligned.labels[split == part]
 
-    (train, train_people), (test, test_people), query, distractors = map(of, ROLES)
-    train_people, test_people = (torch.from_numpy(np.searchsorted(trained, np.array(aligned.names)[people]))
-                                 for people in (train_people, test_people))
-    return RecognitionData(train, train_people, test, test_people, *query, dict(enumerate(aligned.names)), *distractors,
-                           roles_csv(photos, roles), [aligned.key(i) for i in np.flatnonzero(role == "train")])
+    (train, train_labels), (test, test_labels), probe, distractors = map(of, SPLITS)
+    train_labels, test_labels = (
+        torch.from_numpy(np.searchsorted(trained, np.array(aligned.names)[labels]))
+        for labels in (train_labels, test_labels)
+    )
+    return RecognitionData(
+        train,
+        train_labels,
+        test,
+        test_labels,
+        *probe,
+        dict(enumerate(aligned.names)),
+        *distractors,
+        splits_csv(photos, splits),
+        [aligned.key(i) for i in np.flatnonzero(split == "train")],
+    )
 
 
-def strangers(settings, tell=print):
-    """The straight faces of everybody in the dataset, or of a list's query and distractor people; nobody is trained on.
+def unseen_faces(settings, tell=print):
+    """The aligned faces of everybody in the dataset, or of a list's probe and distractor identities; nobody is trained on.
 
-    A namespace with query, query_people, query_names, distractors, distractor_people as in RecognitionData, and how many
+    A namespace with query, probe_people, query_names, distractors, distractor_people as in RecognitionData, and how many
     photos were skipped. Always by the shipped hourglass. tell: called with sentences about what was left out.
     """
     faces = load_faces(settings.dataset, settings.data_dir, tell)
     model = load_model(StackedHourglass, SHIPPED_HOURGLASS, settings.torch_device)
-    roles = listed_roles(faces, settings.roles) if settings.roles else np.full(len(faces), "query")
+    splits = read_splits(faces, settings.split) if settings.split else np.full(len(faces), "probe")
     folder = Path(settings.data_dir) / "aligned" / f"{settings.dataset_name}_listed"
-    asked = np.isin(roles, ("query", "distractor"))
-    aligned, role, images = straight_faces(faces.subset(asked), roles[asked], model, folder, settings.torch_device,
-                                           tell)
-    query = role == "query"
-    return SimpleNamespace(query=FaceArray(images.array, images.rows[query]), query_people=aligned.people[query],
-                           query_names=dict(enumerate(aligned.names)), skipped=int(asked.sum()) - len(aligned),
-                           distractors=FaceArray(images.array, images.rows[~query]), distractor_people=aligned.people[~query])
+    asked = np.isin(splits, ("probe", "distractor"))
+    aligned, split, images = aligned_faces(
+        faces.subset(asked), splits[asked], model, folder, settings.torch_device, tell
+    )
+    probe = split == "probe"
+    return SimpleNamespace(
+        probe=FaceArray(images.array, images.rows[probe]),
+        probe_labels=aligned.labels[probe],
+        probe_names=dict(enumerate(aligned.names)),
+        skipped=int(asked.sum()) - len(aligned),
+        distractors=FaceArray(images.array, images.rows[~probe]),
+        distractor_labels=aligned.labels[~probe],
+    )
 
 
 def train_recogniser(name, loss, data, settings, encoder=None, targets=None, **options):
@@ -119,11 +144,17 @@ def train_recogniser(name, loss, data, settings, encoder=None, targets=None, **o
     lr, batches and the like. The curves hold `held_out_accuracy` or `held_out_knn` of data.test, for best= to choose by.
     """
     encoder = encoder or new_encoder(settings)
-    recipe = dict(epochs=settings.epochs, batch_size=settings.batch_size, lr=1e-3, augment=Jitter(size=encoder.size),
-                  seed=settings.seed, evaluate=held_out(data, loss))
-    options["keep"] = {"roles.csv": data.roles} | options.get("keep", {})
+    recipe = dict(
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        lr=1e-3,
+        augment=Jitter(size=encoder.size),
+        seed=settings.seed,
+        evaluate=held_out(data, loss),
+    )
+    options["extra_files"] = {"split.csv": data.splits} | options.get("extra_files", {})
     loss.to(settings.torch_device)
-    targets = data.train_people if targets is None else targets
+    targets = data.train_labels if targets is None else targets
     run = fit(encoder, loss, data.train, targets, settings.run_dir / name, **recipe | options)
     return encoder, run
 
@@ -135,16 +166,22 @@ def figures(encoder, data, loss=None):
     people, to compare two encoders draw by draw.  recall@1, r_precision and map@r: of the same people.  knn_accuracy,
     and accuracy where the loss has a classifier: of other photos of the people trained on.
     """
-    return strangers_figures(encoder, data) | known_figures(encoder, data, loss)
+    return unseen_figures(encoder, data) | held_out_figures(encoder, data, loss)
 
 
-def strangers_figures(encoder, data, fpr=FPR):
+def unseen_figures(encoder, data, fpr=FPR):
     """The part of `figures` that asks about people never trained on."""
-    query = embed(encoder, data.query)
-    found = metrics.identification(query, data.query_people, embed(encoder, data.distractors), data.distractor_people, fpr)
-    ranked = metrics.retrieval(query, data.query_people)
-    result = {"tpr": found["tpr"], "tpr_low": found["low"], "tpr_high": found["high"],
-              "pairs_of_people": metrics.pairs_of_people(data.query_people, data.distractor_people)}
+    probe = embed(encoder, data.probe)
+    found = metrics.verification_rate(
+        probe, data.probe_labels, embed(encoder, data.distractors), data.distractor_labels, fpr
+    )
+    ranked = metrics.retrieval(probe, data.probe_labels)
+    result = {
+        "tpr": found["tpr"],
+        "tpr_low": found["low"],
+        "tpr_high": found["high"],
+        "pairs_of_people": metrics.pairs_of_people(data.probe_labels, data.distractor_labels),
+    }
     if np.ndim(fpr) == 0:
         result["tpr_resampled"] = found["resampled"].round(4)
     for key in ("recall@1", "r_precision", "map@r"):
@@ -152,19 +189,25 @@ def strangers_figures(encoder, data, fpr=FPR):
     return {key: np.asarray(value).tolist() for key, value in result.items()}
 
 
-def known_figures(encoder, data, loss=None):
-    """The part of `figures` that asks who of the people trained on this is; empty if no photos of them were kept back."""
+def held_out_figures(encoder, data, loss=None):
+    """The part of `figures` that asks who of the people trained on this is; empty if no photos of them were held out."""
     if not len(data.test):
         return {}
-    right = metrics.knn_correct(embed(encoder, data.train), data.train_people, embed(encoder, data.test), data.test_people)
-    result = _with_interval("knn_accuracy", right, data.test_people)
+    right = metrics.knn_correct(
+        embed(encoder, data.train), data.train_labels, embed(encoder, data.test), data.test_labels
+    )
+    result = _with_interval("knn_accuracy", right, data.test_labels)
     if hasattr(loss, "logits"):
-        result |= _with_interval("accuracy", classified(encoder, loss, data.test) == data.test_people.numpy(), data.test_people)
+        result |= _with_interval(
+            "accuracy",
+            classified(encoder, loss, data.test) == data.test_labels.numpy(),
+            data.test_labels,
+        )
     return result
 
 
-def _with_interval(name, values, people):
-    low, high = metrics.interval(values, people)
+def _with_interval(name, values, labels):
+    low, high = metrics.interval(values, labels)
     return {name: float(np.mean(values)), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
@@ -173,8 +216,14 @@ def classified(encoder, loss, faces, batch_size=64):
     """Whom the loss's own classifier takes each face, seen with its mirror image, for: (N,). There is no margin in it."""
     encoder.eval()
     device = next(encoder.parameters()).device
-    batches = (torch.as_tensor(faces[start:start + batch_size]).to(device) for start in range(0, len(faces), batch_size))
-    guesses = [(loss.logits(encoder(batch)) + loss.logits(encoder(batch.flip(-1)))).argmax(1).cpu() for batch in batches]
+    batches = (
+        torch.as_tensor(faces[start : start + batch_size]).to(device)
+        for start in range(0, len(faces), batch_size)
+    )
+    guesses = [
+        (loss.logits(encoder(batch)) + loss.logits(encoder(batch.flip(-1)))).argmax(1).cpu()
+        for batch in batches
+    ]
     return torch.cat(guesses).numpy()
 
 
@@ -186,16 +235,41 @@ def study(variants, data, settings, make_loss=MarginHead):
     settings.study_epochs says how far each goes. make_loss(embedding, people) -> the loss, ArcFace unless said otherwise.
     """
     own_fields, runs = {field.name for field in fields(settings)}, {}
-    measured = digest(*map(data_digest, (data.train, data.test, data.query, data.distractors, data.train_people, data.test_people,
-                                         data.query_people, data.distractor_people)), json.dumps(code_digests(figures)))
+    measured = digest(
+        *map(
+            data_digest,
+            (
+                data.train,
+                data.test,
+                data.probe,
+                data.distractors,
+                data.train_labels,
+                data.test_labels,
+                data.probe_labels,
+                data.distractor_labels,
+            ),
+        ),
+        json.dumps(code_digests(figures)),
+    )
     for label, changes in (bar := progress_bar(variants.items())):
         bar.set_description(label)
-        own = replace(settings, epochs=settings.study_epochs, **{k: v for k, v in changes.items() if k in own_fields})
+        own = replace(
+            settings,
+            epochs=settings.study_epochs,
+            **{k: v for k, v in changes.items() if k in own_fields},
+        )
         torch.manual_seed(own.seed)
         options = {k: v for k, v in changes.items() if k not in own_fields}
-        loss, encoder = make_loss(own.embedding, data.n_people), new_encoder(own, **options.pop("encoder_options", {}))
-        encoder, runs[label] = train_recogniser("study", loss, data, own, encoder, progress=False, **options)
-        if runs[label].results.get("measured") != measured:  # other photos, or another way to measure
+        loss, encoder = (
+            make_loss(own.embedding, data.num_classes),
+            new_encoder(own, **options.pop("encoder_options", {})),
+        )
+        encoder, runs[label] = train_recogniser(
+            "study", loss, data, own, encoder, progress=False, **options
+        )
+        if (
+            runs[label].results.get("measured") != measured
+        ):  # other photos, or another way to measure
             runs[label].save_results(**figures(encoder, data, loss), measured=measured)
     return runs
 
@@ -205,11 +279,17 @@ def raw_pixels(faces, visible=None):
 
     visible: bool (32, 32), the pixels that count; the others stay 0. None: all of them.
     """
-    small = torch.nn.functional.interpolate(faces[:].float(), (32, 32), mode="bilinear", antialias=True).mean(1).flatten(1)
+    small = (
+        torch.nn.functional.interpolate(faces[:].float(), (32, 32), mode="bilinear", antialias=True)
+        .mean(1)
+        .flatten(1)
+    )
     counts = torch.ones(1024) if visible is None else visible.flatten().float()
     mean = (small * counts).sum(1, keepdim=True) / counts.sum()
     centred = (small - mean) * counts
-    flat = centred.norm(dim=1, keepdim=True) < 1e-3  # pixels of one grey have no direction: these share one
+    flat = (
+        centred.norm(dim=1, keepdim=True) < 1e-3
+    )  # pixels of one grey have no direction: these share one
     return torch.nn.functional.normalize(torch.where(flat, counts, centred)).numpy()
 
 
@@ -219,16 +299,18 @@ def recogniser(settings, data):
     The thresholds of the shipped one, and of a file's, were measured on strangers when it was trained; those of one's own are
     measured here, on the first half of the people never trained on.
     """
-    if settings.recogniser != "own":
+    if settings.recogniser != "trained":
         path = SHIPPED_RECOGNISER if settings.recogniser == "shipped" else settings.recogniser
         return load_encoder(path, settings.torch_device), load_verifier(path)
-    encoder = own_recogniser(settings, data)
-    half = np.isin(data.query_people, np.array_split(np.unique(data.query_people), 2)[0])
-    return encoder, measure(embed(encoder, data.query[torch.from_numpy(half)]), data.query_people[half])
+    encoder = trained_recogniser(settings, data)
+    half = np.isin(data.probe_labels, np.array_split(np.unique(data.probe_labels), 2)[0])
+    return encoder, measure(
+        embed(encoder, data.probe[torch.from_numpy(half)]), data.probe_labels[half]
+    )
 
 
-def own_recogniser(settings, data):
-    """Notebook 3's encoder; if it was not run, or on faces straightened otherwise, a small ArcFace encoder trained here."""
+def trained_recogniser(settings, data):
+    """Notebook 3's encoder; if it was not run, or on faces aligned otherwise, a small ArcFace encoder trained here."""
     path = recogniser_path(settings)
     if path.exists():
         with safe_open(path, "pt") as file:
@@ -236,5 +318,5 @@ def own_recogniser(settings, data):
                 return load_model(Encoder, path, settings.torch_device)
     print("No recogniser of notebook 3 for these faces here: a small one is trained first.")
     torch.manual_seed(settings.seed)
-    loss = MarginHead(settings.embedding, data.n_people)
+    loss = MarginHead(settings.embedding, data.num_classes)
     return train_recogniser("small", loss, data, settings, epochs=max(1, settings.epochs // 4))[0]

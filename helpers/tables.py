@@ -1,4 +1,5 @@
-"""Tables of people and points, read by their header: whatever their order, quotes or separator."""
+"""Tables of people and landmarks, read by their header: whatever their order, quotes or separator."""
+
 import csv
 from pathlib import Path
 
@@ -11,8 +12,9 @@ def read_table(path, wanted: list[str]) -> list[dict[str, str]]:
     header, *rows = split_lines(path) or [[]]
     header = [name.strip().lower() for name in header]
     if missing := [name for name in wanted if name not in header]:
-        raise ValueError(f"{path} has no column {', '.join(missing)}: its first line must be "
-                         f"{','.join(wanted)}.")
+        raise ValueError(
+            f"{path} has no column {', '.join(missing)}: its first line must be {','.join(wanted)}."
+        )
     return [dict(zip(header, row + [""] * len(header))) for row in rows]  # short ones: nothing
 
 
@@ -30,34 +32,52 @@ def split_lines(path) -> list[list[str]]:
     return [[field.strip() for field in row] for row in csv.reader(lines, delimiter=mark)]
 
 
-CELEBA_POINTS = [f"{point}_{axis}" for point in
-                 ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"]
-COLUMNS = {"list_landmarks_align_celeba": CELEBA_POINTS, "identity_CelebA": ["identity"],
-           "list_eval_partition": ["partition"]}
+CELEBA_LANDMARKS = [
+    f"{landmark}_{axis}"
+    for landmark in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
+    for axis in "xy"
+]
+COLUMNS = {
+    "list_landmarks_align_celeba": CELEBA_LANDMARKS,
+    "identity_CelebA": ["identity"],
+    "list_eval_partition": ["partition"],
+}
 PARTS = {"train": 0, "valid": 1, "test": 2}
 CELEBA_BY_HAND = (
     "Place these by hand in {folder}: the folder img_align_celeba (from img_align_celeba.zip), identity_CelebA.txt, "
     "list_landmarks_align_celeba.txt and list_eval_partition.txt, all from mmlab.ie.cuhk.edu.hk/projects/CelebA.html. "
     "Kaggle's copy (jessicali9530/celeba-dataset), with .csv in place of .txt, will do as well, but it lacks "
-    "identity_CelebA.txt: take that one from the address above.")
+    "identity_CelebA.txt: take that one from the address above."
+)
 
 
 def celeba_tables(folder, part=None) -> dict[str, dict]:
-    """CelebA's tables of points, identities and, for a part, of the parts: {name: {photo: numbers}}.
+    """CelebA's tables of landmarks, identities and, for a part, of the parts: {name: {photo: numbers}}.
 
     Refused if one lacks photos that another has.
     """
     tables = {}
-    for name, wanted in list(COLUMNS.items())[:2 if part is None else 3]:
-        path = next((folder / f"{name}{end}" for end in (".txt", ".csv") if (folder / f"{name}{end}").exists()), None)
+    for name, wanted in list(COLUMNS.items())[: 2 if part is None else 3]:
+        path = next(
+            (
+                folder / f"{name}{end}"
+                for end in (".txt", ".csv")
+                if (folder / f"{name}{end}").exists()
+            ),
+            None,
+        )
         if path is None:
-            raise FileNotFoundError(f"{folder / name}.txt is missing. {CELEBA_BY_HAND.format(folder=folder)}")
+            raise FileNotFoundError(
+                f"{folder / name}.txt is missing. {CELEBA_BY_HAND.format(folder=folder)}"
+            )
         tables[name] = celeba_table(path, wanted)
     photos = set().union(*tables.values())
     for name, table in tables.items():
         if lacking := photos - set(table):
-            raise ValueError(f"{folder / name}.txt lacks {len(lacking)} of {len(photos)} photos that another "
-                             f"table lists, such as {min(lacking)}: it was cut short; fetch it again.")
+            raise ValueError(
+                f"{folder / name}.txt lacks {len(lacking)} of {len(photos)} photos that another "
+                f"table lists, such as {min(lacking)}: it was cut short; fetch it again."
+            )
     return tables
 
 
@@ -68,24 +88,29 @@ def celeba_table(path, wanted: list[str]) -> dict[str, list[float]]:
     or, of two columns, none at all. ValueError names what is wrong, and the line.
     """
     rows = list(enumerate(split_lines(path), 1))
-    count = int(rows[0][1][0]) if rows and len(rows[0][1]) == 1 and rows[0][1][0].isdecimal() else None
-    rows = rows[count is not None:]
+    count = (
+        int(rows[0][1][0]) if rows and len(rows[0][1]) == 1 and rows[0][1][0].isdecimal() else None
+    )
+    rows = rows[count is not None :]
     header = None
     if rows and not any(map(_is_photo, rows[0][1])):
         header, rows = [name.lower() for name in rows[0][1]], rows[1:]
     places = [_is_photo(field) for field in rows[0][1]] if rows else []
     if sum(places) != 1:
-        raise ValueError(f"{path} is no table of CelebA's: expected photos such as 000001.jpg with "
-                         f"{', '.join(wanted)}; it begins with {_start(path)}. Fetch it again.")
+        raise ValueError(
+            f"{path} is no table of CelebA's: expected photos such as 000001.jpg with "
+            f"{', '.join(wanted)}; it begins with {_start(path)}. Fetch it again."
+        )
     photo, width = places.index(True), len(places)
     if header is None:
         header = [wanted[0]] * 2 if width == 2 and len(wanted) == 1 else []
-        header[photo:photo + 1] = ["image_id"]
+        header[photo : photo + 1] = ["image_id"]
     elif len(header) == width - 1:
         header.insert(photo, "image_id")
     if missing := [name for name in wanted if name not in header]:
-        raise ValueError(f"{path} has no column {', '.join(missing)}: its header must name "
-                         f"{', '.join(wanted)}.")
+        raise ValueError(
+            f"{path} has no column {', '.join(missing)}: its header must name {', '.join(wanted)}."
+        )
     columns, table = [header.index(name) for name in wanted], {}
     for number, row in rows:
         try:
@@ -93,13 +118,19 @@ def celeba_table(path, wanted: list[str]) -> dict[str, list[float]]:
                 raise ValueError
             values = [float(row[column]) for column in columns]
         except (ValueError, IndexError):
-            raise ValueError(f"{path}: line {number} does not hold a photo and its numbers "
-                             f"({' '.join(row)[:60]}): it was cut short or edited; fetch it again.") from None
+            raise ValueError(
+                f"{path}: line {number} does not hold a photo and its numbers "
+                f"({' '.join(row)[:60]}): it was cut short or edited; fetch it again."
+            ) from None
         if table.setdefault(row[photo], values) != values:
-            raise ValueError(f"{path}: line {number} says of {row[photo]} what another line does not.")
+            raise ValueError(
+                f"{path}: line {number} says of {row[photo]} what another line does not."
+            )
     if count is not None and count != len(table):
-        raise ValueError(f"{path} holds {len(table)} of the {count} photos that its first line promises: "
-                         "it was cut short; fetch it again.")
+        raise ValueError(
+            f"{path} holds {len(table)} of the {count} photos that its first line promises: "
+            "it was cut short; fetch it again."
+        )
     return table
 
 

@@ -1,12 +1,13 @@
 """Embedding distillation: where a teacher, or several joined, puts each photo is what a student learns to imitate.
 
     python -m helpers.teachers sface --out sface.safetensors      what SFace says of every photo trained on, for once
-    python -m helpers.train loss=imitation teacher=sface.safetensors ...
-    python -m helpers.train loss=imitation teacher=[sface.safetensors,mobilefacenet.onnx:imagenet] ...
+    python -m helpers.train loss=distillation teacher=sface.safetensors ...
+    python -m helpers.train loss=distillation teacher=[sface.safetensors,mobilefacenet.onnx:imagenet] ...
 
-The dataset and who is trained on are those of FACES_DATASET and FACES_ROLES. Distillation: Hinton et al. 2015,
+The dataset and who is trained on are those of FACES_DATASET and FACES_SPLIT. Distillation: Hinton et al. 2015,
 https://arxiv.org/abs/1503.02531; that it takes patience: Beyer et al. 2022, https://arxiv.org/abs/2106.05237.
 """
+
 import argparse
 import json
 import sys
@@ -28,7 +29,9 @@ from .settings import load_settings
 CHUNK = 1024  # photos between two writes
 
 
-def teacher_embeddings(teachers: list[str], data: RecognitionData, dim: int, device: torch.device) -> torch.Tensor:
+def teacher_embeddings(
+    teachers: list[str], data: RecognitionData, dim: int, device: torch.device
+) -> torch.Tensor:
     """What a student of `dim` outputs should answer for each photo of data.train: unit rows, float32 (N, dim).
 
     teachers: encoders as `load_encoder` takes them, or files that `python -m helpers.teachers` wrote.
@@ -45,8 +48,10 @@ def join(parts: list[np.ndarray], dim: int) -> np.ndarray:
     """
     joined = np.concatenate(parts, axis=1) / len(parts) ** 0.5
     if joined.shape[1] < dim:
-        raise ValueError(f"The teachers say {joined.shape[1]} numbers about each photo; an embedding of {dim} asks for "
-                         f"more: set embedding={joined.shape[1]}.")
+        raise ValueError(
+            f"The teachers say {joined.shape[1]} numbers about each photo; an embedding of {dim} asks for "
+            f"more: set embedding={joined.shape[1]}."
+        )
     if joined.shape[1] == dim:
         return joined.astype(np.float32)
     _, axes = np.linalg.eigh(joined.T @ joined)  # ascending
@@ -65,7 +70,9 @@ def _of_one(teacher, data, device):
 
 def checksums(faces) -> np.ndarray:
     """A number for each aligned face (N, 3, H, W) that changes with any of its pixels: uint32 (N,)."""
-    return np.array([zlib.crc32(np.ascontiguousarray(faces[[i]])) for i in range(len(faces))], np.uint32)
+    return np.array(
+        [zlib.crc32(np.ascontiguousarray(faces[[i]])) for i in range(len(faces))], np.uint32
+    )
 
 
 def is_targets(path: str) -> bool:
@@ -83,9 +90,11 @@ def load_targets(path: str, keys: list[str], sums: np.ndarray) -> np.ndarray:
     missing = [key for key in keys if key not in known]
     changed = [key for key, number in zip(keys, sums) if key in known and known[key][0] != number]
     if missing or changed:
-        raise ValueError(f"{path} was made for other faces: of {len(keys)} photos {len(missing)} are missing in it and "
-                         f"{len(changed)} have changed, such as {(missing + changed)[0]}. Give the command that wrote it "
-                         "again; it embeds only those.")
+        raise ValueError(
+            f"{path} was made for other faces: of {len(keys)} photos {len(missing)} are missing in it and "
+            f"{len(changed)} have changed, such as {(missing + changed)[0]}. Give the command that wrote it "
+            "again; it embeds only those."
+        )
     return np.stack([known[key][1] for key in keys]).astype(np.float32)
 
 
@@ -99,25 +108,36 @@ def _read(path):
 
 
 def _write(path, known, teacher):
-    tensors = {"keys": np.frombuffer(json.dumps(list(known)).encode(), np.uint8),
-               "checksums": np.array([number for number, _ in known.values()], np.uint32),
-               "embeddings": np.stack([embedding for _, embedding in known.values()]).astype(np.float16)}
+    tensors = {
+        "keys": np.frombuffer(json.dumps(list(known)).encode(), np.uint8),
+        "checksums": np.array([number for number, _ in known.values()], np.uint32),
+        "embeddings": np.stack([embedding for _, embedding in known.values()]).astype(np.float16),
+    }
     write_atomically(path, lambda part: save_file(tensors, part, metadata={"teacher": teacher}))
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Write a teacher's embeddings of every photo trained on; what the file holds already is not embedded again."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.teachers", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("teacher", help="an encoder.safetensors, a file.onnx, sface, dlib or facenet")
-    parser.add_argument("--out", required=True, type=Path, help="a .safetensors file; goes on where it was stopped")
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.teachers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "teacher", help="an encoder.safetensors, a file.onnx, sface, dlib or facenet"
+    )
+    parser.add_argument(
+        "--out", required=True, type=Path, help="a .safetensors file; goes on where it was stopped"
+    )
     options = parser.parse_args(arguments)
     settings = load_settings()
     data, encoder = recognition_data(settings), load_encoder(options.teacher, settings.torch_device)
     sums, known = checksums(data.train), _read(options.out)
-    todo = [i for i, key in enumerate(data.train_keys) if key not in known or known[key][0] != sums[i]]
+    todo = [
+        i for i, key in enumerate(data.train_keys) if key not in known or known[key][0] != sums[i]
+    ]
     for start in progress_bar(range(0, len(todo), CHUNK), desc=options.teacher, unit="chunk"):
-        rows = todo[start:start + CHUNK]
+        rows = todo[start : start + CHUNK]
         for i, embedding in zip(rows, embed(encoder, data.train[np.array(rows)])):
             known[data.train_keys[i]] = sums[i], embedding
         _write(options.out, known, options.teacher)

@@ -4,6 +4,7 @@ Every setting stands in helpers/config/train.yaml; `-m loss=ce,arcface,triplet` 
 stopped goes on when the same command is given again. An error is one sentence; `--debug` shows where it came from. On
 several GPUs, or processes: `accelerate launch --multi_gpu --num_processes 2 -m helpers.train loss=arcface`.
 """
+
 import argparse
 import atexit
 import difflib
@@ -29,11 +30,20 @@ from .course import new_encoder, save_model
 from .encoders import LayerFreezer, embed
 from .metrics import left_out
 from .recognition import FPR, figures, recognition_data, shown, train_recogniser
-from .settings import Settings, load_settings
+from .settings import RENAMED, Settings, load_settings
 from .teachers import teacher_embeddings
 from .verification import measure
 
-PATHS = ("dataset", "data_dir", "runs_dir", "roles", "hourglass", "weights", "teacher", "name")  # may hold anything
+PATHS = (
+    "dataset",
+    "data_dir",
+    "runs_dir",
+    "split",
+    "hourglass",
+    "weights",
+    "teacher",
+    "name",
+)  # may hold anything
 
 
 class _Stop(BaseException):
@@ -51,48 +61,86 @@ def main(config):
 
 def train(config):
     """Train as the configuration says, measure, and leave encoder.safetensors in the run folder."""
-    given = {f"FACES_{field.name.upper()}": str(config[field.name]) for field in fields(Settings)
-             if config.get(field.name) is not None}
+    given = {
+        f"FACES_{field.name.upper()}": str(config[field.name])
+        for field in fields(Settings)
+        if config.get(field.name) is not None
+    }
     settings = load_settings(os.environ | given)
-    # the others wait while one makes the straight faces, which takes longer than the usual ten minutes
+    # the others wait while one makes the aligned faces, which takes longer than the usual ten minutes
     processes = PartialState(cpu=settings.torch_device.type == "cpu", timeout=timedelta(hours=12))
     options = OmegaConf.to_container(config.encoder_options) if config.encoder_options else {}
-    with processes.main_process_first():  # the encoder first: where its weights can't be fetched, one learns of it at once
-        encoder = new_encoder(settings, face_stem=config.face_stem, flat_head=config.flat_head, **options)
+    with (
+        processes.main_process_first()
+    ):  # the encoder first: where its weights can't be fetched, one learns of it at once
+        encoder = new_encoder(
+            settings, face_stem=config.face_stem, flat_head=config.flat_head, **options
+        )
         data = recognition_data(settings)
     for field in fields(Settings):  # what was null, now as it is
         if field.name in config:
             config[field.name] = getattr(settings, field.name)
-    config.classes = data.n_people
+    config.classes = data.num_classes
     torch.manual_seed(settings.seed)
     loss = instantiate(config.loss)
-    batches = batches_of(config.photos_each, data.train_people, settings.batch_size)
+    batches = batches_of(config.photos_each, data.train_labels, settings.batch_size)
     targets = None
     if config.teacher:
         teachers = [config.teacher] if isinstance(config.teacher, str) else list(config.teacher)
         targets = teacher_embeddings(teachers, data, settings.embedding, settings.torch_device)
     encoder, run = train_recogniser(
-        config.name, loss, data, settings, encoder, targets,
-        batches=batches, augment=instantiate(config.augment), hours=config.hours,
-        optimizer=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, schedule=config.schedule,
-        T_0=config.T_0, eta_min=config.eta_min, best=config.best,
-        freezer=config.freeze and LayerFreezer(config.freeze), keep={"config.yaml": OmegaConf.to_yaml(config)})
+        config.name,
+        loss,
+        data,
+        settings,
+        encoder,
+        targets,
+        batches=batches,
+        augment=instantiate(config.augment),
+        hours=config.hours,
+        optimizer=config.optimizer,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        schedule=config.schedule,
+        T_0=config.T_0,
+        eta_min=config.eta_min,
+        best=config.best,
+        freezer=config.freeze and LayerFreezer(config.freeze),
+        extra_files={"config.yaml": OmegaConf.to_yaml(config)},
+    )
     if processes.is_main_process:
         if config.best:  # its centres are not kept: those of the last epoch fit no other encoder
             encoder.load_state_dict(load_file(run.folder / "best.safetensors"))
             loss = None
             epoch = max(run.history, key=lambda row: row[config.best])["epoch"]
-            print(f"The best epoch by {config.best} is {epoch:.0f} of {len(run.history)}; it is measured and kept.")
+            print(
+                f"The best epoch by {config.best} is {epoch:.0f} of {len(run.history)}; it is measured and kept."
+            )
         results = figures(encoder, data, loss)
         run.save_results(**results)
         try:
-            notes = {"verifier": measure(embed(encoder, data.query), data.query_people, embed(encoder, data.distractors),
-                                         data.distractor_people).to_text()}
+            notes = {
+                "verifier": measure(
+                    embed(encoder, data.probe),
+                    data.probe_labels,
+                    embed(encoder, data.distractors),
+                    data.distractor_labels,
+                ).to_text()
+            }
         except ValueError as error:
             notes = {}
             print(f"No thresholds are kept with the encoder: {error}")
-        save_model(encoder, run.folder / "encoder.safetensors", loss=run.settings["loss"], epochs=run.settings["epochs"],
-                   seed=settings.seed, dataset=settings.dataset_name, people=data.n_people, photos=len(data.train), **notes)
+        save_model(
+            encoder,
+            run.folder / "encoder.safetensors",
+            loss=run.settings["loss"],
+            epochs=run.settings["epochs"],
+            seed=settings.seed,
+            dataset=settings.dataset_name,
+            people=data.num_classes,
+            photos=len(data.train),
+            **notes,
+        )
         print(f"\n{run.folder}: {len(run.history)} epochs in {run.seconds / 60:.1f} minutes")
         for key in ("accuracy", "knn_accuracy", "tpr", "recall@1", "r_precision", "map@r"):
             if key in results:
@@ -117,9 +165,15 @@ def batches_of(photos_each, people, batch_size):
 
 def overrides(words: list) -> list:
     """The words of the command line as Hydra takes them: paths of any name in quotes, and no setting that there is not."""
-    known = {*OmegaConf.load(Path(__file__).with_name("config") / "train.yaml"), "loss", "augment"} - {"defaults"}
+    known = {
+        *OmegaConf.load(Path(__file__).with_name("config") / "train.yaml"),
+        "loss",
+        "augment",
+    } - {"defaults"}
     several = bool({"-m", "--multirun"} & set(words))
-    own_file = any(word.partition("=")[0] in ("--config-name", "-cn") for word in words)  # may have settings of its own
+    own_file = any(
+        word.partition("=")[0] in ("--config-name", "-cn") for word in words
+    )  # may have settings of its own
     done = []
     for word in words:
         key, equals, value = word.partition("=")
@@ -127,10 +181,21 @@ def overrides(words: list) -> list:
         if word.startswith("-") or not equals:
             done.append(word)
             continue
+        if name in RENAMED:
+            key, name = key.replace(name, RENAMED[name], 1), RENAMED[name]
+        if (name, value) == ("loss", "imitation"):
+            value = "distillation"  # its name before
+        word = f"{key}={value}"
         if name not in known and not own_file:
             near = difflib.get_close_matches(name, known, 1)
-            raise ValueError(f"There is no setting '{name}'" + (f": did you mean {near[0]}?" if near else
-                             "; helpers/config/train.yaml has them all."))
+            raise ValueError(
+                f"There is no setting '{name}'"
+                + (
+                    f": did you mean {near[0]}?"
+                    if near
+                    else "; helpers/config/train.yaml has them all."
+                )
+            )
         done.append(f"{key}={_quoted(value, several)}" if key.lstrip("+") in PATHS else word)
     return done
 
@@ -139,7 +204,9 @@ def _quoted(value, several=False):
     """A path in Hydra's quotes, whatever it holds; several: paths between commas, unless there is such a path."""
     if several and "," in value and not Path(value).exists():
         return ",".join(_quoted(part) for part in value.split(","))
-    if value in ("", "null") or (value[0] in "'\"[" and not Path(value).exists()):  # in quotes already, or a list
+    if value in ("", "null") or (
+        value[0] in "'\"[" and not Path(value).exists()
+    ):  # in quotes already, or a list
         return value
     value = re.sub(r"(\\*)'", r"\1\1\\'", value.replace("${", "\\${"))
     return "'" + re.sub(r"(\\+)$", r"\1\1", value) + "'"
@@ -150,7 +217,10 @@ def sentence(error: Exception) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, (ValueError, OSError)) else error
     noise = r"To append to your config use \S+|full_key: \S*|object_type=\S*|Config search path:.*"
     text = " ".join(re.sub(noise, "", str(cause), flags=re.DOTALL).split())
-    ours = isinstance(cause, (ValueError, OSError, HydraException, OmegaConfBaseException)) or type(cause) is RuntimeError
+    ours = (
+        isinstance(cause, (ValueError, OSError, HydraException, OmegaConfBaseException))
+        or type(cause) is RuntimeError
+    )
     return text if ours and text else f"{type(cause).__name__}: {text} (--debug shows where)"
 
 
@@ -171,6 +241,10 @@ def run(words: list) -> None:
 
 
 if __name__ == "__main__":
-    if hasattr(argparse.ArgumentParser, "_check_help"):  # since Python 3.14 it refuses the help text of Hydra's own options:
-        argparse.ArgumentParser._check_help = lambda parser, action: None  # github.com/hydra-ecosystem/hydra/issues/3121
+    if hasattr(
+        argparse.ArgumentParser, "_check_help"
+    ):  # since Python 3.14 it refuses the help text of Hydra's own options:
+        argparse.ArgumentParser._check_help = lambda parser, action: (
+            None
+        )  # github.com/hydra-ecosystem/hydra/issues/3121
     run(sys.argv[1:])

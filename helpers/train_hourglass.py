@@ -1,9 +1,10 @@
-"""Train the hourglass that ships, on points set by hand.
+"""Train the hourglass that ships, on landmarks set by hand.
 
     python -m helpers.train_hourglass --data PHOTOS POINTS.csv --data MORE_PHOTOS MORE_POINTS.csv --out mine.safetensors
 
 A stopped training goes on where it was when the same command is given again.
 """
+
 import argparse
 import os
 import sys
@@ -17,10 +18,10 @@ from . import course
 from .aligned_set import FaceArray
 from .alignment import WIDEN
 from .augment import Compose, Degrade, Jitter
-from .faces import celeba, photos_with_points
+from .faces import celeba, photos_with_landmarks
 from .files import enough_room, to_csv, write_text
 from .landmark_set import crops_in_pieces
-from .landmarks import CROP, HeatmapLoss, StackedHourglass, nme, predict_points
+from .landmarks import CROP, HeatmapLoss, StackedHourglass, nme, predict_landmarks
 from .training import fit
 
 ROOM = 176  # side of the crops kept in memory: of the 128 pixels cut from their middle, turned, most show real surroundings
@@ -29,18 +30,42 @@ MOST_WATCHED = 2000  # photos held out that the curves look at
 
 def main(arguments=None):
     """Read the command line and train."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.train_hourglass", description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", nargs=2, action="append", default=[], metavar=("PHOTOS", "POINTS.csv"),
-                        help="a folder of photos and a CSV of points in them; may be given more than once")
-    parser.add_argument("--celeba", metavar="DATA_DIR", help="learn from CelebA, in DATA_DIR/celeba")
-    parser.add_argument("--split", default="train", help='rows to learn from; "" for all (default: %(default)s)')
-    for name, kind, default in (("channels", int, 32), ("grow", int, 32), ("stacks", int, 1), ("sigma", float, 1.5),
-                                ("epochs", int, 26), ("polish", int, 5), ("batch-size", int, 16), ("lr", float, 8e-3),
-                                ("seed", int, 0)):
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.train_hourglass", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument(
+        "--data",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("PHOTOS", "POINTS.csv"),
+        help="a folder of photos and a CSV of landmarks in them; may be given more than once",
+    )
+    parser.add_argument(
+        "--celeba", metavar="DATA_DIR", help="learn from CelebA, in DATA_DIR/celeba"
+    )
+    parser.add_argument(
+        "--split", default="train", help='rows to learn from; "" for all (default: %(default)s)'
+    )
+    for name, kind, default in (
+        ("channels", int, 32),
+        ("grow", int, 32),
+        ("stacks", int, 1),
+        ("sigma", float, 1.5),
+        ("epochs", int, 26),
+        ("polish", int, 5),
+        ("batch-size", int, 16),
+        ("lr", float, 8e-3),
+        ("seed", int, 0),
+    ):
         parser.add_argument(f"--{name}", type=kind, default=default, help="default: %(default)s")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--run", default="runs/shipped_hourglass", help="folder of the run (default: %(default)s)")
-    parser.add_argument("--out", required=True, help="where the weights go; FACES_HOURGLASS may name them then")
+    parser.add_argument(
+        "--run", default="runs/shipped_hourglass", help="folder of the run (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", required=True, help="where the weights go; FACES_HOURGLASS may name them then"
+    )
     try:
         train_hourglass(parser.parse_args(arguments))
     except (ValueError, OSError, RuntimeError) as error:
@@ -48,64 +73,99 @@ def main(arguments=None):
 
 
 def train_hourglass(options):
-    """Learn points set by hand, in every turn, size and quality, then polish on photos changed less.
+    """Learn landmarks set by hand, in every turn, size and quality, then polish on photos changed less.
 
     A twentieth of each set's people is held out, for the curves.
     """
-    parts = [photos_with_points(photos, points, options.split) for photos, points in options.data]
+    parts = [
+        photos_with_landmarks(photos, landmarks, options.split)
+        for photos, landmarks in options.data
+    ]
     if options.celeba:
         parts.append(celeba(options.celeba, options.split or None))
     if not parts:
-        raise ValueError("There is nothing to learn from: give --data PHOTOS POINTS.csv, or --celeba DATA_DIR.")
-    crops, points, held_out = gather(parts, options)
+        raise ValueError(
+            "There is nothing to learn from: give --data PHOTOS POINTS.csv, or --celeba DATA_DIR."
+        )
+    crops, landmarks, held_out = gather(parts, options)
     watched = torch.nonzero(held_out)[:MOST_WATCHED, 0]
-    seen_crops, seen_points = Jitter(0, 0, 0, False, 0, CROP)(crops[watched], points[watched])
+    seen_crops, seen_landmarks = Jitter(0, 0, 0, False, 0, CROP)(crops[watched], landmarks[watched])
     seen_crops = seen_crops.round().byte()
     torch.manual_seed(options.seed)
     model = StackedHourglass(options.channels, options.stacks, grow=options.grow).to(options.device)
-    crops, points = FaceArray(crops.array, crops.rows[~held_out.numpy()]), points[~held_out]
+    crops, landmarks = FaceArray(crops.array, crops.rows[~held_out.numpy()]), landmarks[~held_out]
     wild = Compose(Jitter(45, 0.2, 0.07, crop=CROP), Degrade())
     mild = Compose(Jitter(30, 0.1, 0.05, crop=CROP), Degrade(tint=0.15, blur=1.0, noise=4))
-    stages = ((options.run, wild, options.epochs, options.lr), (f"{options.run}_polish", mild, options.polish, options.lr / 8))
+    stages = (
+        (options.run, wild, options.epochs, options.lr),
+        (f"{options.run}_polish", mild, options.polish, options.lr / 8),
+    )
     for folder, augment, epochs, lr in [stage for stage in stages if stage[2]]:
-        run = fit(model, HeatmapLoss(options.sigma), crops, points, folder, epochs=epochs, lr=lr, seed=options.seed,
-                  batch_size=options.batch_size, augment=augment,
-                  evaluate=lambda net: {"nme": nme(predict_points(net, seen_crops, mirror=True)[0], seen_points).mean()})
-        print(f"{run.folder}: NME of the photos held out {run.history[-1]['nme']:.4f}, {run.seconds / 60:.0f} minutes")
+        run = fit(
+            model,
+            HeatmapLoss(options.sigma),
+            crops,
+            landmarks,
+            folder,
+            epochs=epochs,
+            lr=lr,
+            seed=options.seed,
+            batch_size=options.batch_size,
+            augment=augment,
+            evaluate=lambda net: {
+                "nme": nme(
+                    predict_landmarks(net, seen_crops, mirror=True)[0], seen_landmarks
+                ).mean()
+            },
+        )
+        print(
+            f"{run.folder}: NME of the photos held out {run.history[-1]['nme']:.4f}, {run.seconds / 60:.0f} minutes"
+        )
     if PartialState().is_main_process:
-        course.save_model(model, options.out, seed=options.seed, epochs=options.epochs, polish=options.polish, sigma=options.sigma)
+        course.save_model(
+            model,
+            options.out,
+            seed=options.seed,
+            epochs=options.epochs,
+            polish=options.polish,
+            sigma=options.sigma,
+        )
         print(f"{options.out}: {Path(options.out).stat().st_size / 1e6:.1f} MB")
     PartialState().destroy_process_group()
 
 
 def gather(parts, options):
-    """Crops (a FaceArray of uint8 (N, 3, 176, 176)), points (N, 5, 2), and which are held out (N,): every twentieth person.
+    """Crops (a FaceArray of uint8 (N, 3, 176, 176)), landmarks (N, 5, 2), and which are held out (N,): every twentieth person.
 
     The crops of all of CelebA take 19 GB, so they lie in a file beside the run and are read when indexed.
     """
-    points, skipped, held_out = [], [], []
-    path = Path(f"{options.run}_crops{os.environ.get('RANK', '')}.bin")  # each process writes its own
+    landmarks, skipped, held_out = [], [], []
+    path = Path(
+        f"{options.run}_crops{os.environ.get('RANK', '')}.bin"
+    )  # each process writes its own
     path.parent.mkdir(parents=True, exist_ok=True)
     with enough_room(path), open(path, "wb") as file:
         for faces in parts:
             bad = {}
-            for cut, five, some_bad in crops_in_pieces(faces, ROOM, WIDEN * ROOM / CROP, options.device):
+            for cut, five, some_bad in crops_in_pieces(
+                faces, ROOM, WIDEN * ROOM / CROP, options.device
+            ):
                 file.write(cut.numpy().tobytes())
-                points.append(five)
+                landmarks.append(five)
                 bad |= some_bad
             print(f"{faces.name}: {len(faces) - len(bad)} photos, {len(bad)} skipped")
-            held_out.append(hold_out(faces.people[[i for i in range(len(faces)) if i not in bad]]))
+            held_out.append(hold_out(faces.labels[[i for i in range(len(faces)) if i not in bad]]))
             skipped += [(faces.files[i], why) for i, why in bad.items()]
     write_text(Path(f"{options.run}_skipped.csv"), to_csv([("photo", "why"), *skipped]))
-    points, held_out = torch.cat(points), torch.cat(held_out)
-    crops = np.memmap(path, np.uint8, "r", shape=(len(points), 3, ROOM, ROOM))
-    return FaceArray(crops, np.arange(len(points))), points, held_out
+    landmarks, held_out = torch.cat(landmarks), torch.cat(held_out)
+    crops = np.memmap(path, np.uint8, "r", shape=(len(landmarks), 3, ROOM, ROOM))
+    return FaceArray(crops, np.arange(len(landmarks))), landmarks, held_out
 
 
-def hold_out(people: np.ndarray) -> torch.Tensor:
+def hold_out(labels: np.ndarray) -> torch.Tensor:
     """Which photos (N,) are held out: all of every twentieth person; of fewer than 20 people, every twentieth photo."""
-    known, number = np.unique(people, return_inverse=True)
-    return torch.from_numpy((number if len(known) >= 20 else np.arange(len(people))) % 20 == 0)
+    known, number = np.unique(labels, return_inverse=True)
+    return torch.from_numpy((number if len(known) >= 20 else np.arange(len(labels))) % 20 == 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """What several tests share: a few ORL photos, and pictures made on the spot."""
+
 import numpy as np
 import pytest
 import torch
@@ -15,9 +16,11 @@ def some_orl():
 
 @pytest.fixture
 def random_faces():
-    """Random bytes in the shape of straight faces, with people 0 to 3, six each."""
+    """Random bytes in the shape of aligned faces, with people 0 to 3, six each."""
     draw = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (24, 3, 112, 112), generator=draw, dtype=torch.uint8), torch.arange(4).repeat_interleave(6)
+    return torch.randint(
+        0, 256, (24, 3, 112, 112), generator=draw, dtype=torch.uint8
+    ), torch.arange(4).repeat_interleave(6)
 
 
 @pytest.fixture

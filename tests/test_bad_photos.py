@@ -1,4 +1,5 @@
 """A folder as strangers send it: each bad photo gets its sentence, and the others still get their answers."""
+
 import csv
 import json
 
@@ -45,9 +46,16 @@ def test_a_folder_of_bad_photos(tmp_path, monkeypatch, some_orl, capsys):
     assert main(["arrange", str(folder)]) == 0
     said = capsys.readouterr()
     said = said.out + said.err
-    for sentence in ("paper.jpg: not a picture", "empty.png: not a picture", "wall: no face", "small: no face"):
+    for sentence in (
+        "paper.jpg: not a picture",
+        "empty.png: not a picture",
+        "wall: no face",
+        "small: no face",
+    ):
         assert sentence in said, sentence
-    rows = list(csv.reader(open(tmp_path / "outputs" / "arrange" / "groups.csv", encoding="utf-8")))[1:]
+    rows = list(
+        csv.reader(open(tmp_path / "outputs" / "arrange" / "groups.csv", encoding="utf-8"))
+    )[1:]
     groups = dict(rows)
     ada = [name for name in groups if name.startswith("Ада Л.")]
     assert len(groups) == 6 and len(ada) == 5, "upright, upside down, animated, cut, large, and bob"
@@ -55,7 +63,10 @@ def test_a_folder_of_bad_photos(tmp_path, monkeypatch, some_orl, capsys):
 
 
 def test_fifty_faces_in_one_photo(pipeline, some_orl):
-    rows = [torch.cat([some_orl.photo((5 * r + 7 * c) % len(some_orl)) for c in range(10)], 2) for r in range(5)]
+    rows = [
+        torch.cat([some_orl.photo((5 * r + 7 * c) % len(some_orl)) for c in range(10)], 2)
+        for r in range(5)
+    ]
     [faces] = pipeline([torch.cat(rows, 1)])
     assert 45 <= len(faces) <= 50
     areas = [np.prod(face.box[2:] - face.box[:2]) for face in faces]
@@ -71,7 +82,9 @@ def test_photos_of_one_name_in_two_folders_are_two_photos(tmp_path, monkeypatch,
     assert "a/photo.png and b/photo.png: different people; similarity" in capsys.readouterr().out
 
 
-def test_names_stay_with_their_faces_however_many_photos_there_are(tmp_path, monkeypatch, some_orl, capsys):
+def test_names_stay_with_their_faces_however_many_photos_there_are(
+    tmp_path, monkeypatch, some_orl, capsys
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     for number in range(70):

@@ -1,4 +1,5 @@
 """Losses inside the batch: the same as a list of all triplets would give, in far less memory; and over processes."""
+
 import math
 import os
 import subprocess
@@ -14,8 +15,13 @@ from torch.utils._pytree import tree_leaves
 from helpers.batch_losses import ContrastiveLoss, TripletLoss, mine_triplets, pairwise_distances
 from helpers.losses import CrossEntropy, MarginHead, Mixture
 
-PEOPLE = {"alike many": torch.arange(6).repeat_interleave(4), "one has most": torch.tensor([0] * 17 + [1, 1, 2, 3, 3, 4, 5]),
-          "two people": torch.arange(24) % 2, "nobody twice": torch.arange(24), "one person": torch.zeros(24, dtype=torch.long)}
+PEOPLE = {
+    "alike many": torch.arange(6).repeat_interleave(4),
+    "one has most": torch.tensor([0] * 17 + [1, 1, 2, 3, 3, 4, 5]),
+    "two people": torch.arange(24) % 2,
+    "nobody twice": torch.arange(24),
+    "one person": torch.zeros(24, dtype=torch.long),
+}
 
 
 def over_a_list_of_triplets(loss, features, people):
@@ -27,7 +33,10 @@ def over_a_list_of_triplets(loss, features, people):
     active = (cost > 0).sum()
     count = max(len(cost), 1)
     return cost.sum() / active.clamp(min=1) + 0 * features.sum(), {
-        "active": active / count, "positive": near.detach().sum() / count, "negative": far.detach().sum() / count}
+        "active": active / count,
+        "positive": near.detach().sum() / count,
+        "negative": far.detach().sum() / count,
+    }
 
 
 @pytest.mark.parametrize("people", PEOPLE.values(), ids=PEOPLE)
@@ -46,16 +55,27 @@ def test_triplets_cost_what_a_list_of_them_would(people, mining, squared, soft):
 
 class Largest(TorchDispatchMode):
     """The number of values in the largest tensor that was made."""
+
     values = 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         made = function(*args, **(kwargs or {}))
-        self.values = max([self.values, *(t.numel() for t in tree_leaves(made) if torch.is_tensor(t))])
+        self.values = max(
+            [self.values, *(t.numel() for t in tree_leaves(made) if torch.is_tensor(t))]
+        )
         return made
 
 
-@pytest.mark.parametrize("loss", [TripletLoss(mining="all"), TripletLoss(mining="semihard"), TripletLoss(mining="hard"),
-                                  ContrastiveLoss()], ids=repr)
+@pytest.mark.parametrize(
+    "loss",
+    [
+        TripletLoss(mining="all"),
+        TripletLoss(mining="semihard"),
+        TripletLoss(mining="hard"),
+        ContrastiveLoss(),
+    ],
+    ids=repr,
+)
 @pytest.mark.parametrize("people", [2, 16])
 def test_memory_grows_with_the_square_of_the_batch(loss, people):
     features = torch.randn(64, 8, requires_grad=True)
@@ -64,9 +84,16 @@ def test_memory_grows_with_the_square_of_the_batch(loss, people):
     assert largest.values <= 2 * 64**2  # two numbers for each pair: the indices of positive pairs
 
 
-@pytest.mark.parametrize("make", [
-    lambda x: TripletLoss(margin=x), lambda x: ContrastiveLoss(s=x), lambda x: MarginHead(4, 2, s=x),
-    lambda x: MarginHead(4, 2, m=x), lambda x: Mixture(x, TripletLoss())])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: TripletLoss(margin=x),
+        lambda x: ContrastiveLoss(s=x),
+        lambda x: MarginHead(4, 2, s=x),
+        lambda x: MarginHead(4, 2, m=x),
+        lambda x: Mixture(x, TripletLoss()),
+    ],
+)
 @pytest.mark.parametrize("number", [math.nan, math.inf, -1.0])
 def test_numbers_of_a_loss_are_finite_and_in_their_range(make, number):
     with pytest.raises(ValueError, match="must be a number"):
@@ -112,16 +139,35 @@ PartialState().destroy_process_group()
 
 def test_two_processes_learn_from_the_whole_batch_as_one_does(tmp_path):
     (tmp_path / "train.py").write_text(PROCESSES)
-    here = {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    here = {
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     for count in (1, 2):
-        subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count),
-                        "train.py", str(tmp_path / f"with{count}")], cwd=tmp_path, env=os.environ | here, check=True,
-                       timeout=300)
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--standalone",
+                "--nproc-per-node",
+                str(count),
+                "train.py",
+                str(tmp_path / f"with{count}"),
+            ],
+            cwd=tmp_path,
+            env=os.environ | here,
+            check=True,
+            timeout=300,
+        )
     for name in ("triplet", "hard", "contrastive", "mixture"):
         curves = []
         for count in (1, 2):
             (path,) = (tmp_path / f"with{count}").glob(f"{name}-*/curves.csv")
             rows = [line.split(",") for line in path.read_text().splitlines()]
             curves.append([float(row[rows[0].index("loss")]) for row in rows[1:]])
-        assert curves[0] == pytest.approx(curves[1], rel=1e-3), name  # 11 photos: one process has six, the other five
+        assert curves[0] == pytest.approx(curves[1], rel=1e-3), (
+            name
+        )  # 11 photos: one process has six, the other five
         assert abs(curves[0][0] - curves[0][-1]) > 1e-3 * abs(curves[0][0]), "the curve moves"

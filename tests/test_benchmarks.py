@@ -1,4 +1,5 @@
 """Benchmarks end in one line of JSON with the keys that they promise."""
+
 import json
 import os
 import subprocess
@@ -51,17 +52,40 @@ def test_recognition_measures_a_folder_of_people(folder, capsys):
     result = last_line(capsys)
     assert list(result["tpr_at_fpr"]) == ["0.0001", "0.001", "0.01", "0.05", "0.1"]
     assert all(0 <= result[key] <= 1 for key in ("recall@1", "r_precision", "map@r"))
-    roles = [f"people/{p.parent.name}/{p.name},{p.parent.name},{'query' if p.parent.name < 's4' else 'distractor'}"
-             for p in folder.rglob("*.png")]
-    (folder.parent / "roles.csv").write_text("\n".join(["file,person,role", *roles]))
-    recognition.main(["--people", str(folder), "--roles", "roles.csv", "--encoder", "mine.safetensors"])
-    assert "12 photos of 3 people asked for, 12 photos of 3 distractors; 0 photos" in capsys.readouterr().out
+    splits = [
+        f"people/{p.parent.name}/{p.name},{p.parent.name},{'query' if p.parent.name < 's4' else 'distractor'}"
+        for p in folder.rglob("*.png")
+    ]
+    (folder.parent / "split.csv").write_text("\n".join(["file,person,split", *splits]))
+    recognition.main(
+        ["--people", str(folder), "--split", "split.csv", "--encoder", "mine.safetensors"]
+    )
+    assert (
+        "12 photos of 3 people asked for, 12 photos of 3 distractors; 0 photos"
+        in capsys.readouterr().out
+    )
 
 
 def test_losses_are_compared_from_one_command(folder, capsys):
-    losses.main(["--people", str(folder), "--epochs", "1", "--size", "32", "--losses", "ce,triplet", "--batch-size", "8"])
+    losses.main(
+        [
+            "--people",
+            str(folder),
+            "--epochs",
+            "1",
+            "--size",
+            "32",
+            "--losses",
+            "ce,triplet",
+            "--batch-size",
+            "8",
+        ]
+    )
     result = last_line(capsys)
-    assert set(result["ce"]) == {"accuracy", "knn_accuracy", "tpr"} and set(result["triplet"]) == {"knn_accuracy", "tpr"}
+    assert set(result["ce"]) == {"accuracy", "knn_accuracy", "tpr"} and set(result["triplet"]) == {
+        "knn_accuracy",
+        "tpr",
+    }
 
 
 def test_training_speed_is_a_ratio(tmp_path, monkeypatch, capsys):
@@ -73,13 +97,26 @@ def test_training_speed_is_a_ratio(tmp_path, monkeypatch, capsys):
 
 def test_masking_asks_under_four_masks_and_two_covers(folder, capsys):
     torch.manual_seed(0)
-    save_model(Encoder("vit_tiny_patch16_224", 16, 112, img_size=112, patch_size=28, depth=2, embed_dim=32, num_heads=2).eval(),
-               "vit.safetensors")
+    save_model(
+        Encoder(
+            "vit_tiny_patch16_224",
+            16,
+            112,
+            img_size=112,
+            patch_size=28,
+            depth=2,
+            embed_dim=32,
+            num_heads=2,
+        ).eval(),
+        "vit.safetensors",
+    )
     masking.main(["--people", str(folder), "--encoder", "vit.safetensors"])
     result = last_line(capsys)
     assert result["chance"] == pytest.approx(2 / 12, abs=1e-3) and result["removed_over_masked"] > 0
     for name in ("all", "head", "face", "corner", "cover_lower", "cover_upper"):
-        assert 0 <= result[name]["p@10"] <= 0.2 and 0 <= result[name]["p@5"] <= 0.4  # two photos of each are enrolled
+        assert (
+            0 <= result[name]["p@10"] <= 0.2 and 0 <= result[name]["p@5"] <= 0.4
+        )  # two photos of each are enrolled
     save_model(Encoder("resnet10_small", 16, 32).eval(), "cnn.safetensors")
     with pytest.raises(SystemExit, match="no vision transformer"):
         masking.main(["--people", str(folder), "--encoder", "cnn.safetensors"])
@@ -94,27 +131,43 @@ def test_the_pipeline_is_measured_from_raw_photos(folder, capsys, monkeypatch):
     (folder / "s2" / "broken.jpg").write_text("no picture")
     torch.manual_seed(0)
     verifier = Verifier([1e-3, 0.1], [0.9, 0.5], 10.0, -5.0, 50, 100_000)
-    save_model(Encoder("resnet10_small", 16, 32).eval(), "mine.safetensors", verifier=verifier.to_text())
+    save_model(
+        Encoder("resnet10_small", 16, 32).eval(), "mine.safetensors", verifier=verifier.to_text()
+    )
     pipeline.main(["--people", str(folder), "--encoder", "mine.safetensors", "--peers"])
     result = last_line(capsys)
-    assert result["found"] == pytest.approx(24 / 25) and list(result["tpr_at_fpr"]) == ["0.001", "0.01", "0.1"]
-    assert all(0 <= result[key] <= 1 for key in ("precision", "dir_at_far")) and result["photos_per_second"] > 0
+    assert result["found"] == pytest.approx(24 / 25) and list(result["tpr_at_fpr"]) == [
+        "0.001",
+        "0.01",
+        "0.1",
+    ]
+    assert (
+        all(0 <= result[key] <= 1 for key in ("precision", "dir_at_far"))
+        and result["photos_per_second"] > 0
+    )
 
 
 def test_simulated_galleries_are_as_alike_as_asked_and_exact_search_is_exact(monkeypatch, capsys):
     photos, queries = gallery.simulate(2000, 20, 0.6, 64)
-    same = (photos.reshape(200, 10, 64) @ photos.reshape(200, 10, 64).swapaxes(1, 2))[:, ~torch.eye(10, dtype=bool).numpy()]
+    same = (photos.reshape(200, 10, 64) @ photos.reshape(200, 10, 64).swapaxes(1, 2))[
+        :, ~torch.eye(10, dtype=bool).numpy()
+    ]
     assert same.mean() == pytest.approx(0.6, abs=0.02) and queries.shape == (20, 64)
     monkeypatch.setattr(gallery, "likeness", lambda: (0.6, 32))
     gallery.main(["--sizes", "2000", "--queries", "20"])
     result = last_line(capsys)["2000"]
-    assert result["flat"]["recall@1"] == result["scikit-learn"]["recall@1"] == 1 and result["hnsw"]["recall@1"] > 0.9
+    assert (
+        result["flat"]["recall@1"] == result["scikit-learn"]["recall@1"] == 1
+        and result["hnsw"]["recall@1"] > 0.9
+    )
 
 
 def test_memory_is_measured_in_processes_of_their_own(capsys):
     memory.main(["--share", "0.01"])
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert set(result) == {"identified", "aligned set", "gallery"} and all(0.1 < row["peak_gb"] < 4 for row in result.values())
+    assert set(result) == {"identified", "aligned set", "gallery"} and all(
+        0.1 < row["peak_gb"] < 4 for row in result.values()
+    )
 
 
 def test_a_benchmark_that_does_not_exist_is_a_sentence():
@@ -132,21 +185,48 @@ def test_lfw_chooses_each_threshold_on_the_other_folds(folder, capsys, tmp_path)
     (tmp_path / "pairs.txt").write_text("\n".join(lines))
     torch.manual_seed(0)
     save_model(Encoder("resnet10_small", 16, 32).eval(), "mine.safetensors")
-    lfw.main(["--photos", str(folder), "--pairs", str(tmp_path / "pairs.txt"), "--encoder", "mine.safetensors"])
+    lfw.main(
+        [
+            "--photos",
+            str(folder),
+            "--pairs",
+            str(tmp_path / "pairs.txt"),
+            "--encoder",
+            "mine.safetensors",
+        ]
+    )
     assert 0 <= last_line(capsys)["accuracy"] <= 1
     rows = ["file,split", "lfw/s1/s1_0002.png,train", "lfw/s2/s2_0003.png,test"]
     (tmp_path / "landmarks.csv").write_text("\n".join(rows))
-    lfw.main(["--photos", str(folder), "--pairs", str(tmp_path / "pairs.txt"), "--encoder", "mine.safetensors",
-              "--landmarks", "mtcnn", "--leave-out", str(tmp_path / "landmarks.csv")])
+    lfw.main(
+        [
+            "--photos",
+            str(folder),
+            "--pairs",
+            str(tmp_path / "pairs.txt"),
+            "--encoder",
+            "mine.safetensors",
+            "--landmarks",
+            "mtcnn",
+            "--leave-out",
+            str(tmp_path / "landmarks.csv"),
+        ]
+    )
     result = last_line(capsys)
     # s1_0002 stands in two of the eight pairs; two pairs of people carry no FPR of 0.001
-    assert result["without"]["pairs"] == 6 and result["tpr_at_fpr"] == result["without"]["tpr_at_fpr"] == {"0.001": None}
+    assert result["without"]["pairs"] == 6 and result["tpr_at_fpr"] == result["without"][
+        "tpr_at_fpr"
+    ] == {"0.001": None}
     assert lfw.learned_photos(tmp_path / "landmarks.csv") == {"s1_0002"}
     (tmp_path / "landmarks.csv").write_text("photo\na.png")
     with pytest.raises(ValueError, match="no column file"):
         lfw.learned_photos(tmp_path / "landmarks.csv")
     first, second, truth, fold = lfw.read_pairs(tmp_path / "pairs.txt")
-    assert second[0] == "s1_0002" and truth.tolist() == [True, True, False, False] * 2 and fold.tolist() == [0] * 4 + [1] * 4
+    assert (
+        second[0] == "s1_0002"
+        and truth.tolist() == [True, True, False, False] * 2
+        and fold.tolist() == [0] * 4 + [1] * 4
+    )
     (tmp_path / "pairs.txt").write_text("\n".join(lines[:-1]))
     with pytest.raises(ValueError, match="not LFW's View 2"):
         lfw.read_pairs(tmp_path / "pairs.txt")
@@ -158,7 +238,9 @@ def test_the_best_threshold_is_the_best_of_all():
         same = draw.random(40) < 0.5
         similarity = np.round(draw.normal(size=40) + same, 1)  # with ties
         tried = [lfw.share_right(similarity, same, value) for value in [-9, *similarity]]
-        assert lfw.share_right(similarity, same, lfw.best_threshold(similarity, same)) == pytest.approx(max(tried))
+        assert lfw.share_right(
+            similarity, same, lfw.best_threshold(similarity, same)
+        ) == pytest.approx(max(tried))
 
 
 def test_a_photo_without_a_face_counts_as_a_miss():
@@ -166,11 +248,15 @@ def test_a_photo_without_a_face_counts_as_a_miss():
     found = np.array([0, 1, 3, 4, 5])  # photo 2 shows no face
     embeddings = np.eye(2, dtype=np.float32)[people[found]]
     everyone = pipeline.with_misses(embeddings, found, 6)
-    assert np.allclose(np.linalg.norm(everyone, axis=1), 1) and np.allclose(everyone[found][:, :2], embeddings)
+    assert np.allclose(np.linalg.norm(everyone, axis=1), 1) and np.allclose(
+        everyone[found][:, :2], embeddings
+    )
     similarity = everyone @ everyone.T
     assert similarity[2].tolist() == [0, 0, 1, 0, 0, 0]
     right = (people[:, None] == people) & ~np.eye(6, dtype=bool)
-    assert (similarity > 0.5)[right].mean() == pytest.approx(4 / 6)  # two of person 0's three pairs are missed
+    assert (similarity > 0.5)[right].mean() == pytest.approx(
+        4 / 6
+    )  # two of person 0's three pairs are missed
 
 
 def test_rules_of_galleries_score_the_best_photo_or_the_best_two():
@@ -179,27 +265,46 @@ def test_rules_of_galleries_score_the_best_photo_or_the_best_two():
     assert gallery_far.scores(probe, gallery, "photo") == pytest.approx(1)
     assert gallery_far.scores(probe, gallery, "best two") == pytest.approx(0.9)
     verifier = Verifier([0.0001, 0.01], [0.9, 0.5], 1, 0, 10, 100)
-    assert gallery_far.threshold_of("photo", verifier, 10, 10) == pytest.approx(verifier.threshold(0.0001))
-    assert gallery_far.threshold_of("person", verifier, 10, 10) == pytest.approx(verifier.threshold(0.001))
+    assert gallery_far.threshold_of("photo", verifier, 10, 10) == pytest.approx(
+        verifier.threshold(0.0001)
+    )
+    assert gallery_far.threshold_of("person", verifier, 10, 10) == pytest.approx(
+        verifier.threshold(0.001)
+    )
 
 
 def test_every_fault_has_its_place_in_the_code():
-    assert mutations.stale(_faults.FAULTS) == mutations.stale(_faults.REVIEW) == [] and len(_faults.FAULTS) == 40
+    assert (
+        mutations.stale(_faults.FAULTS) == mutations.stale(_faults.REVIEW) == []
+        and len(_faults.FAULTS) == 40
+    )
 
 
 def test_faults_are_noticed_in_a_copy_and_the_code_stays_as_it_is(tmp_path, monkeypatch, capsys):
     code = "def double(x):\n    return 2 * x\n\n\ndef triple(x):\n    return 3 * x\n"
     tests = "from helpers.sums import double\n\n\ndef test_double():\n    assert double(2) == 4\n"
-    for name, text in {"helpers/__init__": "", "helpers/sums": code, "tests/test_sums": tests, "tests/test_bad": "0 / 0"}.items():
+    for name, text in {
+        "helpers/__init__": "",
+        "helpers/sums": code,
+        "tests/test_sums": tests,
+        "tests/test_bad": "0 / 0",
+    }.items():
         path = tmp_path / f"{name}.py"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     monkeypatch.setattr(mutations, "ROOT", tmp_path)
     monkeypatch.setattr(mutations, "LIBRARIES", ())
-    monkeypatch.setattr(_faults, "FAULTS", [
-        ("sums", "noticed", "2 * x", "1 * x"), ("sums", "cannot be read", "2 * x", "2 * * x"),
-        ("sums", "not tested", "3 * x", "4 * x"), ("sums", "no such test", "3 * x", "4 * x", "test_sums -k triple"),
-        ("sums", "tests that fail anyhow", "3 * x", "4 * x", "test_bad")])
+    monkeypatch.setattr(
+        _faults,
+        "FAULTS",
+        [
+            ("sums", "noticed", "2 * x", "1 * x"),
+            ("sums", "cannot be read", "2 * x", "2 * * x"),
+            ("sums", "not tested", "3 * x", "4 * x"),
+            ("sums", "no such test", "3 * x", "4 * x", "test_sums -k triple"),
+            ("sums", "tests that fail anyhow", "3 * x", "4 * x", "test_bad"),
+        ],
+    )
     mutations.main([])
     out = capsys.readouterr().out.splitlines()
     assert json.loads(out[-1]) == {"faults": 5, "noticed": 2, "survived": 1, "undecided": 2}
@@ -213,8 +318,14 @@ def test_faults_are_noticed_in_a_copy_and_the_code_stays_as_it_is(tmp_path, monk
 
 
 def test_a_slice_of_the_zoo_of_odd_files_ends_no_command_and_loses_nothing_silently(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "benchmarks", "odd-files", "--step", "64"], capture_output=True, text=True,
-                          cwd=Path(__file__).parents[1], env=os.environ | {"TMPDIR": str(tmp_path)}, timeout=900)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "odd-files", "--step", "64"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        timeout=900,
+    )
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["files"] > 300 and result["sentences"] > 300

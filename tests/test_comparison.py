@@ -1,4 +1,5 @@
 """Tables that compare: the difference is that of the same draws, and effort counts what went before."""
+
 import json
 
 import numpy as np
@@ -10,16 +11,23 @@ from helpers.runs import Run
 
 
 def figures(embeddings, people):
-    found = metrics.identification(embeddings, people, fpr=0.05)
-    return {"tpr": float(found["tpr"]), "tpr_low": found["low"], "tpr_high": found["high"],
-            "tpr_resampled": found["resampled"]}
+    found = metrics.verification_rate(embeddings, people, fpr=0.05)
+    return {
+        "tpr": float(found["tpr"]),
+        "tpr_low": found["low"],
+        "tpr_high": found["high"],
+        "tpr_resampled": found["resampled"],
+    }
 
 
 def a_run(folder, epochs=3, seconds=2.0, **results):
     """A finished run's folder, as far as tables read it."""
     folder.mkdir()
-    (folder / "settings.json").write_text(json.dumps(
-        {"loss": folder.name, "steps_an_epoch": 5, "photos_an_epoch": 70, "seconds": seconds}))
+    (folder / "settings.json").write_text(
+        json.dumps(
+            {"loss": folder.name, "steps_an_epoch": 5, "photos_an_epoch": 70, "seconds": seconds}
+        )
+    )
     (folder / "results.json").write_text(json.dumps(results))
     (folder / "curves.csv").write_text("epoch\n" + "".join(f"{i + 1}\n" for i in range(epochs)))
     (folder / "model.safetensors").touch()
@@ -32,7 +40,9 @@ def two(unit_embeddings):
     embeddings, people = unit_embeddings
     centres = np.stack([embeddings[people == person].mean(0) for person in range(8)])[people]
     better = embeddings + 0.3 * centres
-    return figures(embeddings, people), figures(better / np.linalg.norm(better, axis=1, keepdims=True), people)
+    return figures(embeddings, people), figures(
+        better / np.linalg.norm(better, axis=1, keepdims=True), people
+    )
 
 
 def numbers(text):
@@ -44,10 +54,14 @@ def test_the_difference_is_paired(two):
     worse, better = two
     assert better["tpr_low"] < worse["tpr_high"], "this test needs intervals that overlap"
     value, low, high = numbers(difference(better, worse))
-    assert value == pytest.approx(better["tpr"] - worse["tpr"], abs=0.006) and 0 < low <= value <= high
+    assert (
+        value == pytest.approx(better["tpr"] - worse["tpr"], abs=0.006) and 0 < low <= value <= high
+    )
     assert numbers(difference(worse, better)) == [-value, -high, -low]
     assert difference(worse, worse) == "+0.00 [+0.00, +0.00]"
-    assert difference({"tpr": 0.5}, worse) == "", "a run measured before draws were kept has no difference"
+    assert difference({"tpr": 0.5}, worse) == "", (
+        "a run measured before draws were kept has no difference"
+    )
 
 
 def test_a_table_against_a_reference(tmp_path, two):
@@ -69,14 +83,21 @@ def test_a_second_act_counts_the_first(tmp_path):
 
 
 def test_the_mean_over_seeds_is_that_of_every_draw(tmp_path):
-    runs = [a_run(tmp_path / str(k), tpr=tpr, tpr_resampled=draws)
-            for k, (tpr, draws) in enumerate([(0.4, [0.2, 0.6]), (0.8, [0.8, 0.8])])]
+    runs = [
+        a_run(tmp_path / str(k), tpr=tpr, tpr_resampled=draws)
+        for k, (tpr, draws) in enumerate([(0.4, [0.2, 0.6]), (0.8, [0.8, 0.8])])
+    ]
     together = over_seeds(runs)
-    assert together["tpr"] == pytest.approx(0.6) and together["tpr_resampled"] == pytest.approx([0.5, 0.7])
+    assert together["tpr"] == pytest.approx(0.6) and together["tpr_resampled"] == pytest.approx(
+        [0.5, 0.7]
+    )
     assert 0.5 <= together["tpr_low"] <= together["tpr_high"] <= 0.7
 
 
 def test_the_interval_of_a_difference_holds_95_of_100_draws():
     draws = np.random.default_rng(0).permutation(np.linspace(0, 1, 401))
-    results, reference = {"tpr": 0.5, "tpr_resampled": draws}, {"tpr": 0.0, "tpr_resampled": np.zeros(401)}
+    results, reference = (
+        {"tpr": 0.5, "tpr_resampled": draws},
+        {"tpr": 0.0, "tpr_resampled": np.zeros(401)},
+    )
     assert difference(results, reference) == "+0.50 [+0.03, +0.97]"

@@ -1,4 +1,5 @@
 """What the notebooks hand over, and the state in which they are committed."""
+
 import hashlib
 import json
 import re
@@ -12,8 +13,8 @@ import torch
 from helpers import course, recognition
 from helpers.encoders import Encoder
 from helpers.landmarks import StackedHourglass
-from helpers.roles import split
 from helpers.settings import Settings
+from helpers.splits import split_faces
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("[0-9]_*.ipynb"))
@@ -22,18 +23,28 @@ NOTEBOOKS = sorted(ROOT.glob("[0-9]_*.ipynb"))
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("course")
-    return Settings(people=4, query_people=2, data_dir=str(folder / "data"), runs_dir=str(folder / "runs"), epochs=2)
+    return Settings(
+        people=4,
+        probe_people=2,
+        data_dir=str(folder / "data"),
+        runs_dir=str(folder / "runs"),
+        epochs=2,
+    )
 
 
 def test_a_notebook_run_alone_makes_a_small_version(small, capsys):
     data = recognition.recognition_data(small)
-    assert (len(data.train), len(data.test), len(data.query)) == (32, 8, 20) and data.n_people == 4
-    encoder = recognition.own_recogniser(small, data)
+    assert (len(data.train), len(data.test), len(data.probe)) == (
+        32,
+        8,
+        20,
+    ) and data.num_classes == 4
+    encoder = recognition.trained_recogniser(small, data)
     assert "No recogniser of notebook 3" in capsys.readouterr().out
     figures = recognition.figures(encoder, data)
     for key in ("tpr", "recall@1", "r_precision", "map@r", "knn_accuracy"):
         assert 0 <= figures[f"{key}_low"] <= figures[key] <= figures[f"{key}_high"] <= 1
-    lists = [path.read_text().splitlines() for path in small.run_dir.glob("small-*/roles.csv")]
+    lists = [path.read_text().splitlines() for path in small.run_dir.glob("small-*/split.csv")]
     assert len(lists) == 1 and len(lists[0]) == 1 + 60
 
 
@@ -41,32 +52,53 @@ def test_the_recogniser_is_used_only_for_the_faces_it_was_trained_on(small, caps
     data = recognition.recognition_data(small)
     encoder = course.new_encoder(small)
     course.save_model(encoder, course.recogniser_path(small), faces="another set")
-    recognition.own_recogniser(small, data)
+    recognition.trained_recogniser(small, data)
     assert "a small one is trained" in capsys.readouterr().out
-    course.save_model(encoder, course.recogniser_path(small), faces=course.aligned_folder(small).name)
-    recognition.own_recogniser(small, data)
+    course.save_model(
+        encoder, course.recogniser_path(small), faces=course.aligned_folder(small).name
+    )
+    recognition.trained_recogniser(small, data)
     assert capsys.readouterr().out == ""
     course.recogniser_path(small).unlink()
 
 
 def test_thresholds_of_ones_own_recogniser_come_from_half_the_people_alone(small, monkeypatch):
     """The other half is left to be asked about: a threshold that has seen them proves nothing."""
-    data, asked = recognition.recognition_data(replace(small, query_people=4)), []
-    monkeypatch.setattr(recognition, "own_recogniser", lambda settings, data: course.new_encoder(settings).eval())
-    monkeypatch.setattr(recognition, "measure", lambda embeddings, people: asked.append((len(embeddings), set(people))))
-    recognition.recogniser(replace(small, recogniser="own"), data)
-    assert asked == [(20, set(sorted(set(data.query_people))[:2]))]
+    data, asked = recognition.recognition_data(replace(small, probe_people=4)), []
+    monkeypatch.setattr(
+        recognition,
+        "trained_recogniser",
+        lambda settings, data: course.new_encoder(settings).eval(),
+    )
+    monkeypatch.setattr(
+        recognition,
+        "measure",
+        lambda embeddings, people: asked.append((len(embeddings), set(people))),
+    )
+    recognition.recogniser(replace(small, recogniser="trained"), data)
+    assert asked == [(20, set(sorted(set(data.probe_labels))[:2]))]
 
 
 def test_a_study_trains_each_variant_once_and_its_table_is_ordered(small):
     data = recognition.recognition_data(small)
     tiny = replace(small, study_epochs=1, embedding=16, encoder_size=32)
-    variants = {"base": {}, "the same": {}, "SGD": {"optimizer": "sgd"}, "larger": {"embedding": 32},
-                "flat": {"encoder_options": {"flat_head": True}}}
+    variants = {
+        "base": {},
+        "the same": {},
+        "SGD": {"optimizer": "sgd"},
+        "larger": {"embedding": 32},
+        "flat": {"encoder_options": {"flat_head": True}},
+    }
     runs = recognition.study(variants, data, tiny)
-    assert runs["base"].folder == runs["the same"].folder and len({run.folder for run in runs.values()}) == 4
+    assert (
+        runs["base"].folder == runs["the same"].folder
+        and len({run.folder for run in runs.values()}) == 4
+    )
     assert "'flat_head': True" in runs["flat"].settings["model"]
-    assert "'dim': 32" in runs["larger"].settings["model"] and runs["SGD"].settings["optimizer"] == "sgd"
+    assert (
+        "'dim': 32" in runs["larger"].settings["model"]
+        and runs["SGD"].settings["optimizer"] == "sgd"
+    )
     table = recognition.comparison(runs)
     assert {row["run"] for row in table} == set(variants)
     rates = [runs[row["run"]].results["tpr"] for row in table]
@@ -78,36 +110,52 @@ def test_a_study_trains_each_variant_once_and_its_table_is_ordered(small):
 
 def test_a_studys_figures_are_measured_again_where_the_photos_changed(small, monkeypatch):
     data = recognition.recognition_data(small)
-    tiny, calls = replace(small, study_epochs=1, embedding=16, encoder_size=32), SimpleNamespace(count=0)
-    measure = recognition.strangers_figures
+    tiny, calls = (
+        replace(small, study_epochs=1, embedding=16, encoder_size=32),
+        SimpleNamespace(count=0),
+    )
+    measure = recognition.unseen_figures
 
     def counted(*given, **options):
         calls.count += 1
         return measure(*given, **options)
 
-    monkeypatch.setattr(recognition, "strangers_figures", counted)
-    for photos, times in ((data.query, 1), (data.query, 1), (data.query[:].flip(-2), 2), (data.query[:].flip(-2), 2)):
-        recognition.study({"base": {}}, replace(data, query=photos), tiny)
+    monkeypatch.setattr(recognition, "unseen_figures", counted)
+    for photos, times in (
+        (data.probe, 1),
+        (data.probe, 1),
+        (data.probe[:].flip(-2), 2),
+        (data.probe[:].flip(-2), 2),
+    ):
+        recognition.study({"base": {}}, replace(data, probe=photos), tiny)
         assert calls.count == times
 
 
-def test_whose_points_straighten_is_a_setting(small):
+def test_whose_landmarks_straighten_is_a_setting(small):
     shipped = course.hourglass(small)
-    own = replace(small, hourglass="own")
+    own = replace(small, hourglass="trained")
     with pytest.raises(FileNotFoundError, match="run notebook 1 first"):
         course.hourglass(own)
-    course.save_model(StackedHourglass(16), course.own_hourglass_path(own))
+    course.save_model(StackedHourglass(16), course.trained_hourglass_path(own))
     assert course.hourglass(own).settings["channels"] == 16 != shipped.settings["channels"]
     assert course.hourglass(replace(small, hourglass="mtcnn")) is None
-    assert len({course.aligned_folder(replace(small, hourglass=kind)) for kind in ("shipped", "own", "mtcnn")}) == 3
+    assert (
+        len(
+            {
+                course.aligned_folder(replace(small, hourglass=kind))
+                for kind in ("shipped", "trained", "mtcnn")
+            }
+        )
+        == 3
+    )
 
 
 def test_the_same_hourglass_has_the_same_maker():
     settings = Settings()
     one, two = course.new_hourglass(settings), course.new_hourglass(settings)
-    assert course.maker_of(one) == course.maker_of(two) != course.maker_of(None)
+    assert course.hourglass_id(one) == course.hourglass_id(two) != course.hourglass_id(None)
     two.heads[0].bias.data += 1
-    assert course.maker_of(one) != course.maker_of(two)
+    assert course.hourglass_id(one) != course.hourglass_id(two)
 
 
 def test_models_come_back_as_they_were_saved(tmp_path):
@@ -127,12 +175,14 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
 def test_the_users_own_photos_come_first(small, tmp_path, monkeypatch, some_orl):
     monkeypatch.chdir(tmp_path)
     Path("test_images").mkdir()
-    query = split(small)[1]
-    stranger = query.names[query.people[0]]
-    samples = course.photo_folder(small, strangers=[stranger])
-    assert sorted(path.name for path in samples.iterdir()) == [f"{stranger}_{k}.png" for k in (1, 2, 3)]
+    query = split_faces(small)[1]
+    stranger = query.names[query.labels[0]]
+    samples = course.photo_folder(small, names=[stranger])
+    assert sorted(path.name for path in samples.iterdir()) == [
+        f"{stranger}_{k}.png" for k in (1, 2, 3)
+    ]
     (tmp_path / "test_images" / "ada_1.jpg").write_bytes(b"")
-    assert course.photo_folder(small, strangers=[]) == Path("test_images")
+    assert course.photo_folder(small, names=[]) == Path("test_images")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -141,7 +191,10 @@ def test_notebooks_are_committed_as_a_real_run_left_them(path):
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     assert not any(output["output_type"] == "error" for cell in cells for output in cell["outputs"])
-    assert "widgets" not in notebook["metadata"] and notebook["metadata"]["kernelspec"]["name"] == "python3"
+    assert (
+        "widgets" not in notebook["metadata"]
+        and notebook["metadata"]["kernelspec"]["name"] == "python3"
+    )
     assert not re.search(r"/(root|tmp|home|work)/\w", json.dumps(notebook))
 
 
@@ -151,8 +204,12 @@ def test_five_notebooks_and_the_readme_runs_them_all():
     assert re.search(r"^pip install -r requirements.txt && pytest --nbval$", readme, re.M)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "models").glob("*.safetensors")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "models").glob("*.safetensors")), ids=lambda path: path.name
+)
 def test_shipped_weights_are_those_of_their_card(path):
     card = path.with_suffix(".md").read_text(encoding="utf-8")
-    assert hashlib.sha256(path.read_bytes()).hexdigest() in card, "weights and card go together: measure, then write both"
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in card, (
+        "weights and card go together: measure, then write both"
+    )
     assert path.stat().st_size < 25e6

@@ -1,4 +1,5 @@
 """Encoders by name: the embedding's size, the mirror, and names that do not exist."""
+
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,8 +10,21 @@ from safetensors.torch import save_file
 from helpers.encoders import Encoder, LayerFreezer, embed, replace_last_linear, weights_id
 
 
-@pytest.mark.parametrize("name", ["resnet10_small", "mamba", "resnet18", "resnet34", "resnet50", "resnext50_32x4d",
-                                  "mobilenet_v2", "efficientnet_b0", "efficientnet_v2_m", "mobilenetv3_small_050"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet10_small",
+        "mamba",
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnext50_32x4d",
+        "mobilenet_v2",
+        "efficientnet_b0",
+        "efficientnet_v2_m",
+        "mobilenetv3_small_050",
+    ],
+)
 def test_any_model_ends_in_one_embedding_layer(name, random_faces):
     torch.manual_seed(0)
     encoder = Encoder(name, 64, 64)
@@ -30,7 +44,9 @@ def test_the_small_stem_keeps_twice_the_detail(name):
     seen = []
     for face_stem in (False, True):
         encoder = Encoder(name, 32, 64, face_stem=face_stem).eval()
-        encoder.net.layer1.register_forward_hook(lambda module, given, result: seen.append(result.shape[-1]))
+        encoder.net.layer1.register_forward_hook(
+            lambda module, given, result: seen.append(result.shape[-1])
+        )
         assert encoder(torch.zeros(1, 3, 112, 112)).shape == (1, 32)
     assert seen == [16, 32]
     with pytest.raises(ValueError, match="face_stem is for ResNets"):
@@ -40,10 +56,15 @@ def test_the_small_stem_keeps_twice_the_detail(name):
 def test_weights_of_a_file_are_taken_where_they_fit(tmp_path):
     torch.manual_seed(0)
     first = Encoder("resnet10_small", 32, 64)
-    of_a_run = {f"model.{key}": value for key, value in first.state_dict().items()} | {"loss.centres": torch.zeros(4, 32)}
+    of_a_run = {f"model.{key}": value for key, value in first.state_dict().items()} | {
+        "loss.centres": torch.zeros(4, 32)
+    }
     save_file(of_a_run, tmp_path / "first.safetensors")
     second = Encoder("resnet10_small", 16, 64, weights=str(tmp_path / "first.safetensors"))
-    assert torch.equal(first.net.layer1[0].conv1.weight, second.net.layer1[0].conv1.weight) and second.dim == 16
+    assert (
+        torch.equal(first.net.layer1[0].conv1.weight, second.net.layer1[0].conv1.weight)
+        and second.dim == 16
+    )
     with pytest.raises(ValueError, match="is of another encoder"):
         Encoder("mobilenet_v2", 32, 64, weights=str(tmp_path / "first.safetensors"))
     (tmp_path / "cut.safetensors").write_bytes(b"cut")
@@ -70,14 +91,20 @@ def test_a_deeper_network_grows_out_of_a_shallower_one(tmp_path, random_faces):
 
 def test_a_flat_head_sees_where_on_the_face_something_is(random_faces):
     torch.manual_seed(0)
-    flat, mean = Encoder("resnet10_small", 32, 64, flat_head=True).eval(), Encoder("resnet10_small", 32, 64).eval()
+    flat, mean = (
+        Encoder("resnet10_small", 32, 64, flat_head=True).eval(),
+        Encoder("resnet10_small", 32, 64).eval(),
+    )
     assert flat.net.fc[1].in_features == 4 * mean.net.fc.in_features
     x = flat.prepare(random_faces[0][:2])
     last_map = flat.net.forward_features(x)
     assert last_map.shape == (2, 256, 2, 2)
     for encoder, moves in ((flat, True), (mean, False)):
         same_parts_elsewhere = encoder.net.forward_head(last_map.flip(-1))
-        assert torch.allclose(encoder.net.forward_head(last_map), same_parts_elsewhere, atol=1e-5) != moves
+        assert (
+            torch.allclose(encoder.net.forward_head(last_map), same_parts_elsewhere, atol=1e-5)
+            != moves
+        )
     for name in ("mobilenet_v2", "vit_tiny_patch16_224"):
         with pytest.raises(ValueError, match="flat_head is for timm's ResNets"):
             Encoder(name, 32, 224, flat_head=True)
@@ -97,8 +124,11 @@ def test_imagenet_weights_out_of_reach_end_in_a_sentence(name, monkeypatch):
 
 def test_colours_are_normalised_as_the_weights_expect(monkeypatch):
     import timm
+
     original = timm.create_model
-    monkeypatch.setattr("timm.create_model", lambda name, pretrained, **options: original(name, **options))
+    monkeypatch.setattr(
+        "timm.create_model", lambda name, pretrained, **options: original(name, **options)
+    )
     encoder = Encoder("resnet18", 32, 32, weights="imagenet")
     face = torch.full((1, 3, 32, 32), 255, dtype=torch.uint8)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -114,17 +144,25 @@ def test_a_face_and_its_mirror_image_have_the_same_embedding(random_faces):
     encoder = Encoder("resnet10_small", 32, 64)
     faces = random_faces[0][:4]
     assert np.allclose(embed(encoder, faces), embed(encoder, faces.flip(-1)), atol=1e-5)
-    assert not np.allclose(embed(encoder, faces, mirror=False), embed(encoder, faces.flip(-1), mirror=False), atol=1e-5)
+    assert not np.allclose(
+        embed(encoder, faces, mirror=False), embed(encoder, faces.flip(-1), mirror=False), atol=1e-5
+    )
 
 
 def test_the_size_of_the_batch_does_not_matter(random_faces):
     torch.manual_seed(0)
     encoder = Encoder("resnet10_small", 32, 64)
-    assert np.allclose(embed(encoder, random_faces[0], batch_size=5), embed(encoder, random_faces[0], batch_size=24), atol=1e-5)
+    assert np.allclose(
+        embed(encoder, random_faces[0], batch_size=5),
+        embed(encoder, random_faces[0], batch_size=24),
+        atol=1e-5,
+    )
 
 
 def test_no_faces_give_no_embeddings():
-    assert embed(Encoder("resnet10_small", 32, 64), torch.zeros(0, 3, 112, 112, dtype=torch.uint8)).shape == (0, 32)
+    assert embed(
+        Encoder("resnet10_small", 32, 64), torch.zeros(0, 3, 112, 112, dtype=torch.uint8)
+    ).shape == (0, 32)
 
 
 def test_wrong_names_and_options_are_refused():
@@ -133,7 +171,9 @@ def test_wrong_names_and_options_are_refused():
     with pytest.raises(ValueError, match="img_size"):
         Encoder("resnet18", None, 112, img_size=112)
     with pytest.raises(ValueError, match="mirror=False"):
-        embed(Encoder("resnet10_small"), torch.zeros(1, 3, 112, 112), attn_mask=torch.ones(1, 1, 2, 2))
+        embed(
+            Encoder("resnet10_small"), torch.zeros(1, 3, 112, 112), attn_mask=torch.ones(1, 1, 2, 2)
+        )
 
 
 def test_an_encoders_id_covers_its_settings_and_weights():
@@ -145,7 +185,18 @@ def test_an_encoders_id_covers_its_settings_and_weights():
     assert first == weights_id(made()) and len(first) == 8
     bent = made()
     bent.net.fc.bias.data[3] += 1e-6
-    assert len({first, weights_id(made(size=64)), weights_id(made(seed=1)), weights_id(made(dim=17)), weights_id(bent)}) == 5
+    assert (
+        len(
+            {
+                first,
+                weights_id(made(size=64)),
+                weights_id(made(seed=1)),
+                weights_id(made(dim=17)),
+                weights_id(bent),
+            }
+        )
+        == 5
+    )
 
 
 def test_weights_that_stay_as_they_were_are_named(tmp_path, capsys):
@@ -154,7 +205,10 @@ def test_weights_that_stay_as_they_were_are_named(tmp_path, capsys):
     assert capsys.readouterr().out == ""
     Encoder("resnet10_small", 16, 64, weights=str(tmp_path / "first.safetensors"))
     told = capsys.readouterr().out
-    assert "tensors are taken; as they were stay net.fc.weight, net.fc.bias." in told and str(tmp_path) not in told
+    assert (
+        "tensors are taken; as they were stay net.fc.weight, net.fc.bias." in told
+        and str(tmp_path) not in told
+    )
 
 
 def test_faces_that_are_not_square_are_brought_to_the_networks_size():

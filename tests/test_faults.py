@@ -1,4 +1,5 @@
 """kill -9, full disks, two at once: what was finished stays, and what is done again ends the same."""
+
 import errno
 import multiprocessing
 import os
@@ -35,7 +36,9 @@ def threads():
 def in_a_process(work, *arguments):
     """Run work in a process of its own; its exit code, which is -9 if it was killed."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["helpers.training", "helpers.pipeline"])  # torch is imported once, not at every kill
+    context.set_forkserver_preload(
+        ["helpers.training", "helpers.pipeline"]
+    )  # torch is imported once, not at every kill
     process = context.Process(target=work, args=arguments)
     process.start()
     process.join()
@@ -50,7 +53,11 @@ class Deadly:
 
     def __call__(self, epoch, seed):
         parts = list(torch.arange(8 * STEPS).split(8))
-        return parts if self.kill_at is None or epoch != self.kill_at // STEPS else _DeadlyList(parts, self.kill_at % STEPS)
+        return (
+            parts
+            if self.kill_at is None or epoch != self.kill_at // STEPS
+            else _DeadlyList(parts, self.kill_at % STEPS)
+        )
 
     def __repr__(self):
         return "Deadly()"
@@ -73,8 +80,18 @@ def train(folder, kill_at=None, loss=None, batches=None):
     torch.manual_seed(0)
     faces = torch.randint(0, 256, (8 * STEPS, 3, 32, 32), dtype=torch.uint8)
     encoder = Encoder("resnet10_small", 16, 32)
-    run = fit(encoder, loss or MarginHead(16, 4), faces, torch.arange(4).repeat(2 * STEPS), folder / "run", epochs=EPOCHS,
-              batches=batches or Deadly(kill_at), best="quality", evaluate=lambda _: {"quality": 1.0}, progress=False)
+    run = fit(
+        encoder,
+        loss or MarginHead(16, 4),
+        faces,
+        torch.arange(4).repeat(2 * STEPS),
+        folder / "run",
+        epochs=EPOCHS,
+        batches=batches or Deadly(kill_at),
+        best="quality",
+        evaluate=lambda _: {"quality": 1.0},
+        progress=False,
+    )
     return encoder.state_dict(), run
 
 
@@ -98,7 +115,7 @@ def photos_of(folder, some_orl, people=3, each=4):
     return folder_of_people(folder)
 
 
-def straighten(photos, folder, kill_after=None):
+def align(photos, folder, kill_after=None):
     """Chunks of two photos; after so many detections the process is killed."""
     torch.set_num_threads(1)
     original, calls = aligned_set.find_faces, []
@@ -119,11 +136,13 @@ def straighten(photos, folder, kill_after=None):
 @needs_sigkill
 def test_straightening_that_is_killed_again_and_again_ends_with_the_same_faces(tmp_path, some_orl):
     photos = photos_of(tmp_path / "photos", some_orl)
-    whole = straighten(photos, tmp_path / "whole")
+    whole = align(photos, tmp_path / "whole")
     for calls in (1, 3, 2):
-        assert in_a_process(straighten, photos, tmp_path / "set", calls) == -signal.SIGKILL
-    again = straighten(photos, tmp_path / "set")
-    assert torch.equal(read_images(again, tmp_path / "set")[:], read_images(whole, tmp_path / "whole")[:])
+        assert in_a_process(align, photos, tmp_path / "set", calls) == -signal.SIGKILL
+    again = align(photos, tmp_path / "set")
+    assert torch.equal(
+        read_images(again, tmp_path / "set")[:], read_images(whole, tmp_path / "whole")[:]
+    )
     assert read_rows(tmp_path / "set") == read_rows(tmp_path / "whole")
 
 
@@ -155,14 +174,18 @@ def test_enrolling_that_is_killed_goes_on_and_only_news_are_embedded(tmp_path, s
     assert np.allclose(again.embeddings, whole.embeddings, atol=1e-5)
 
     (tmp_path / "photos" / "person 1" / "4.png").unlink()
-    (tmp_path / "photos" / "person 2" / "8.png").replace(tmp_path / "photos" / "person 1" / "new.png")
+    (tmp_path / "photos" / "person 2" / "8.png").replace(
+        tmp_path / "photos" / "person 1" / "new.png"
+    )
     changed, calls = enrol(folder_of_people(tmp_path / "photos"), path)
     assert len(changed) == len(whole) - 1 and changed.people.count("person 1") == 4
     assert Gallery.load(path).sources == changed.sources
 
     (tmp_path / "photos" / "person 1" / "new.png").unlink()
     enrol(folder_of_people(tmp_path / "photos"), path)
-    assert Gallery.load(path).people.count("person 1") == 3, "who is gone from the folder is gone from the file"
+    assert Gallery.load(path).people.count("person 1") == 3, (
+        "who is gone from the folder is gone from the file"
+    )
     path.write_bytes(path.read_bytes()[:100])
     assert len(enrol(folder_of_people(tmp_path / "photos"), path)[0]) == len(whole) - 2
 
@@ -178,22 +201,36 @@ def test_a_disk_that_is_full_at_a_checkpoint_leaves_the_last_good_one(tmp_path, 
             raise OSError(errno.ENOSPC, "No space left on device")
         save(state, path)
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="There is no room on the disk for"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(OSError, match="There is no room on the disk for"),
+    ):
         patch.setattr(runs.torch, "save", full)
         train(tmp_path / "full")
     resumed, run = train(tmp_path / "full")
-    assert len(run.history) == EPOCHS and all(torch.equal(whole[key], resumed[key]) for key in whole)
+    assert len(run.history) == EPOCHS and all(
+        torch.equal(whole[key], resumed[key]) for key in whole
+    )
 
 
 def test_two_at_once_in_one_folder_are_refused(tmp_path, some_orl):
     _, run = train(tmp_path / "first")
     (run.folder / "model.safetensors").unlink()  # as if it were still at work
     photos = photos_of(tmp_path / "photos", some_orl, people=1)
-    with alone_in(run.folder), pytest.raises(BlockingIOError, match="Another process is at work in"):
+    with (
+        alone_in(run.folder),
+        pytest.raises(BlockingIOError, match="Another process is at work in"),
+    ):
         train(tmp_path / "first")
-    with alone_in(tmp_path / "set"), pytest.raises(BlockingIOError, match="Another process is at work in"):
-        straighten(photos, tmp_path / "set")
-    assert len(train(tmp_path / "first")[1].history) == EPOCHS and len(straighten(photos, tmp_path / "set")) == 4
+    with (
+        alone_in(tmp_path / "set"),
+        pytest.raises(BlockingIOError, match="Another process is at work in"),
+    ):
+        align(photos, tmp_path / "set")
+    assert (
+        len(train(tmp_path / "first")[1].history) == EPOCHS
+        and len(align(photos, tmp_path / "set")) == 4
+    )
 
 
 class TooLarge(MarginHead):

@@ -1,4 +1,5 @@
 """A file is there whole, or as it was before."""
+
 import errno
 
 import pytest
@@ -28,7 +29,9 @@ def test_a_full_disk_is_told_in_a_sentence(tmp_path, monkeypatch, kind):
         part.write_bytes(b"half")
         if kind == "python":
             raise OSError(errno.ENOSPC, "No space left on device")
-        monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 0}))
+        monkeypatch.setattr(
+            files.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 0})
+        )
         raise RuntimeError("PytorchStreamWriter failed writing file data/0")
 
     with pytest.raises(OSError, match="no room on the disk for .*checkpoint.pt. Free some"):
@@ -46,4 +49,7 @@ def test_another_failure_is_left_as_it_is(tmp_path):
 
 
 def test_names_with_commas_and_quotes_survive_csv(tmp_path):
-    assert to_csv([("person", "photos"), ('Ada "the" Count, ess', 3)]) == 'person,photos\n"Ada ""the"" Count, ess",3\n'
+    assert (
+        to_csv([("person", "photos"), ('Ada "the" Count, ess', 3)])
+        == 'person,photos\n"Ada ""the"" Count, ess",3\n'
+    )

@@ -1,4 +1,5 @@
 """Freezing counts layers in the order of the picture's way, for every encoder that the course names."""
+
 from types import SimpleNamespace
 
 import pytest
@@ -25,7 +26,8 @@ NETS = {  # what is made, and how many layers stand before the embedding layer
     "mobilenetv3_small_100": (lambda: timm.create_model("mobilenetv3_small_100", num_classes=8), 9),
     "face_mobilenet": (lambda: FaceMobileNet(8, 32), 15),
     "mamba": (lambda: Encoder("mamba", 8, 32, width=16, depth=3).net, 8),
-    "vit": (lambda: timm.create_model("vit_tiny_patch16_224", num_classes=8, **SMALL_VIT), 5)}
+    "vit": (lambda: timm.create_model("vit_tiny_patch16_224", num_classes=8, **SMALL_VIT), 5),
+}
 
 
 @pytest.fixture(scope="module", params=NETS)
@@ -40,7 +42,10 @@ def net(request):
 def reach(net, chosen):
     """Which of the chosen modules are computed first, in the order of a forward pass."""
     order = []
-    handles = [module.register_forward_hook(lambda m, i, o, k=k: order.append(k)) for k, module in enumerate(chosen)]
+    handles = [
+        module.register_forward_hook(lambda m, i, o, k=k: order.append(k))
+        for k, module in enumerate(chosen)
+    ]
     side = 64 if "flat" in net.title else 32
     with torch.no_grad():
         net.eval()(torch.zeros(2, 3, side, side))
@@ -52,8 +57,12 @@ def reach(net, chosen):
 def test_layers_stand_in_the_order_of_the_pictures_way_and_leave_nothing_out(net):
     layers = layers_of(net)
     order = [k for k in reach(net, layers) if any(True for _ in layers[k].parameters())]
-    assert order == sorted(order) and len(order) == sum(any(True for _ in layer.parameters()) for layer in layers)
-    counted = {id(p) for layer in layers for p in layer.parameters()} | {id(p) for p in net.parameters(recurse=False)}
+    assert order == sorted(order) and len(order) == sum(
+        any(True for _ in layer.parameters()) for layer in layers
+    )
+    counted = {id(p) for layer in layers for p in layer.parameters()} | {
+        id(p) for p in net.parameters(recurse=False)
+    }
     assert counted == {id(p) for p in net.parameters()}
 
 
@@ -62,8 +71,11 @@ def test_the_first_layers_are_frozen_and_all_others_learn(net):
     for frozen in (0, 1, net.before - 1, net.before):
         net.train().requires_grad_(True)
         LayerFreezer([frozen])(encoder, 0)
-        rests = [not any(p.requires_grad for p in layer.parameters()) and not layer.training
-                 for layer in layers if any(True for _ in layer.parameters())]
+        rests = [
+            not any(p.requires_grad for p in layer.parameters()) and not layer.training
+            for layer in layers
+            if any(True for _ in layer.parameters())
+        ]
         weighty = sum(any(True for _ in layer.parameters()) for layer in layers[:frozen])
         assert rests == [True] * weighty + [False] * (len(rests) - weighty)
         linear = [module for module in net.modules() if isinstance(module, nn.Linear)][-1]

@@ -1,4 +1,5 @@
 """The gallery finds what was enrolled, survives the disk, forgets on demand, and refuses what does not fit."""
+
 import numpy as np
 import pytest
 import torch
@@ -27,7 +28,9 @@ def test_search_is_the_largest_cosines(unit_embeddings, kind):
     assert (rows == np.argsort(-full, axis=1)[:, :5]).all()
     assert np.allclose(similarity, -np.sort(-full, axis=1)[:, :5], atol=1e-6)
     assert (gallery.people_of(rows)[:, 0] == people[:7]).all()
-    assert (np.sort(gallery.search(embeddings, k=40)[1]) == np.arange(40)).all(), "k may be all there are"
+    assert (np.sort(gallery.search(embeddings, k=40)[1]) == np.arange(40)).all(), (
+        "k may be all there are"
+    )
 
 
 def test_large_galleries_find_nearly_what_an_exact_search_finds():
@@ -43,7 +46,9 @@ def test_large_galleries_find_nearly_what_an_exact_search_finds():
 def test_cells_are_enough_for_photos_that_are_barely_alike():
     """From 25,600 photos on there are cells; one of them alone would hold the nearest photo of few of these."""
     draw = np.random.default_rng(0)
-    photos = np.repeat(draw.normal(size=(9000, 16)), 3, axis=0) + draw.normal(size=(27_000, 16)) * 0.9
+    photos = (
+        np.repeat(draw.normal(size=(9000, 16)), 3, axis=0) + draw.normal(size=(27_000, 16)) * 0.9
+    )
     photos = (photos / np.linalg.norm(photos, axis=1, keepdims=True)).astype(np.float32)
     queries, known = photos[::60], np.delete(photos, np.s_[::60], axis=0)
     exact, near = (new_index(kind, known).search(queries, 1)[1] for kind in ("flat", "ivf"))
@@ -74,11 +79,18 @@ def test_a_person_can_be_forgotten(unit_embeddings, kind):
 
 def test_a_saved_gallery_comes_back(tmp_path, unit_embeddings, kind):
     embeddings, people = unit_embeddings
-    gallery = Gallery(16, kind, maker="abc")
-    gallery.add(embeddings, [f"Ада {p}" for p in people], [f"photo {i}\n.jpg" for i in range(len(people))])
+    gallery = Gallery(16, kind, encoder_id="abc")
+    gallery.add(
+        embeddings, [f"Ада {p}" for p in people], [f"photo {i}\n.jpg" for i in range(len(people))]
+    )
     gallery.save(tmp_path / "gallery.safetensors")
     again = Gallery.load(tmp_path / "gallery.safetensors")
-    assert (again.people, again.sources, again.kind, again.maker) == (gallery.people, gallery.sources, kind, "abc")
+    assert (again.people, again.sources, again.kind, again.encoder_id) == (
+        gallery.people,
+        gallery.sources,
+        kind,
+        "abc",
+    )
     assert np.array_equal(again.search(embeddings, 3)[1], gallery.search(embeddings, 3)[1])
     assert [p.name for p in tmp_path.iterdir()] == ["gallery.safetensors"]
     Gallery(16).save(tmp_path / "empty.safetensors")
@@ -90,7 +102,9 @@ def test_a_file_cut_short_is_refused(tmp_path, unit_embeddings, kept):
     gallery = Gallery(16)
     gallery.add(*unit_embeddings)
     gallery.save(tmp_path / "gallery.safetensors")
-    (tmp_path / "short.safetensors").write_bytes((tmp_path / "gallery.safetensors").read_bytes()[:kept])
+    (tmp_path / "short.safetensors").write_bytes(
+        (tmp_path / "gallery.safetensors").read_bytes()[:kept]
+    )
     with pytest.raises(ValueError, match="no gallery"):
         Gallery.load(tmp_path / "short.safetensors")
 
@@ -103,6 +117,7 @@ def test_saving_that_fails_leaves_the_old_gallery(tmp_path, unit_embeddings, mon
     def broken(tensors, part, metadata):
         part.write_bytes(b"half")
         raise OSError("the disk is gone")
+
     monkeypatch.setattr(module, "save_file", broken)
     with pytest.raises(OSError, match="gone"):
         gallery.save(path)
@@ -117,7 +132,7 @@ def test_enrolling_embeds_and_another_encoder_is_refused(random_faces):
     gallery.enrol(encoder, faces, people.tolist(), batch_size=7)
     assert np.allclose(gallery.embeddings, embed(encoder, faces), atol=1e-6) and len(gallery) == 24
     with pytest.raises(ValueError, match="another encoder"):
-        gallery.made_by(other)
+        gallery.check_encoder(other)
 
 
 def test_precision_on_a_case_one_can_see():

@@ -1,4 +1,5 @@
 """Nothing that is not finite, not of unit length or out of range gets as far as a figure."""
+
 import numpy as np
 import pytest
 
@@ -18,15 +19,17 @@ def spoilt(embeddings, kind):
     embeddings = embeddings.copy()
     if kind == "a vector":
         return embeddings[0]
-    embeddings[3] *= {"nan": np.nan, "inf": np.inf, "long": 20, "a little long": 1.01, "zero": 0}[kind]
+    embeddings[3] *= {"nan": np.nan, "inf": np.inf, "long": 20, "a little long": 1.01, "zero": 0}[
+        kind
+    ]
     return embeddings
 
 
 USERS = {
     "pairs": lambda e, p: metrics.pairs(e, p),
     "pairs, distractors": lambda e, p: metrics.pairs(*some(), e, p),
-    "identification": lambda e, p: metrics.identification(e, p),
-    "identification, distractors": lambda e, p: metrics.identification(*some(), e, p),
+    "identification": lambda e, p: metrics.verification_rate(e, p),
+    "identification, distractors": lambda e, p: metrics.verification_rate(*some(), e, p),
     "retrieval": metrics.retrieval,
     "knn, train": lambda e, p: metrics.knn_correct(e, p, *some()),
     "knn, test": lambda e, p: metrics.knn_correct(*some(), e, p),
@@ -53,7 +56,9 @@ def test_figures_want_one_label_for_each_photo(user):
         with pytest.raises(ValueError, match="one label for each|not finite"):
             USERS[user](embeddings, labels)
     with pytest.raises(ValueError, match="one label for each"):
-        metrics.identification(embeddings, people, embeddings)  # distractors without their people
+        metrics.verification_rate(
+            embeddings, people, embeddings
+        )  # distractors without their people
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -62,8 +67,12 @@ def test_a_gallery_refuses_them_too(kind):
     gallery = Gallery(16)
     gallery.add(embeddings, people)
     bad = spoilt(embeddings, kind)
-    for ask in (lambda: gallery.add(bad, people), lambda: gallery.search(bad, 1), lambda: gallery.identify(bad, 0.5),
-                lambda: gallery.precision_at(1, bad, people)):
+    for ask in (
+        lambda: gallery.add(bad, people),
+        lambda: gallery.search(bad, 1),
+        lambda: gallery.identify(bad, 0.5),
+        lambda: gallery.precision_at(1, bad, people),
+    ):
         with pytest.raises(ValueError):
             ask()
     assert len(gallery) == len(embeddings), "what was refused left nothing behind"
@@ -74,9 +83,12 @@ def test_a_gallery_refuses_them_too(kind):
 @pytest.mark.parametrize("fpr", [np.nan, -0.01, 1.01, np.inf, [0.1, np.nan]])
 def test_rates_refuse_a_share_out_of_range(fpr):
     embeddings, people = some()
-    for ask in (lambda: metrics.identification(embeddings, people, fpr=fpr), lambda: metrics.carries(fpr, 1000),
-                lambda: metrics.identification_rate(*metrics.pairs(embeddings, people), fpr),
-                lambda: metrics.open_set(embeddings, people, embeddings, people, embeddings, fpr)):
+    for ask in (
+        lambda: metrics.verification_rate(embeddings, people, fpr=fpr),
+        lambda: metrics.carries(fpr, 1000),
+        lambda: metrics.tpr_at_fpr(*metrics.pairs(embeddings, people), fpr),
+        lambda: metrics.open_set(embeddings, people, embeddings, people, embeddings, fpr),
+    ):
         with pytest.raises(ValueError, match="is a share"):
             ask()
 
@@ -85,13 +97,15 @@ def test_similarities_that_are_none_have_no_rate():
     same = np.array([True, True, False, False])
     for bad in (np.nan, 9.3):
         with pytest.raises(ValueError, match="between -1 and 1"):
-            metrics.identification_rate([0.9, bad, 0.1, 0.2], same, 0.5)
+            metrics.tpr_at_fpr([0.9, bad, 0.1, 0.2], same, 0.5)
 
 
 def test_what_is_right_passes_unchanged():
     embeddings, people = some()
     assert gates.unit_embeddings(embeddings) is embeddings and gates.labels(people, 40) is people
-    assert gates.unit_embeddings(embeddings.astype(np.float16)).shape == (40, 16), "rounding to half is no fault"
+    assert gates.unit_embeddings(embeddings.astype(np.float16)).shape == (40, 16), (
+        "rounding to half is no fault"
+    )
     assert gates.share_text("0.01") == 0.01 and gates.share(np.array([0, 1])).tolist() == [0, 1]
 
 

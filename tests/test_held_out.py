@@ -1,4 +1,5 @@
 """Curves show held-out photos of the people trained on, and of nobody else."""
+
 import math
 from types import SimpleNamespace
 
@@ -31,12 +32,19 @@ def coloured(people):
     return faces
 
 
-def data(test_people, wrong=0):
+def data(test_labels, wrong=0):
     people = torch.arange(3).repeat(6)
-    shown = torch.tensor(test_people, dtype=torch.long)
+    shown = torch.tensor(test_labels, dtype=torch.long)
     shown[:wrong] = (shown[:wrong] + 1) % 3
-    return SimpleNamespace(train=coloured(people), train_people=people, test=coloured(shown), test_people=torch.tensor(test_people, dtype=torch.long),
-                           roles="", query=None, distractors=None)
+    return SimpleNamespace(
+        train=coloured(people),
+        train_labels=people,
+        test=coloured(shown),
+        test_labels=torch.tensor(test_labels, dtype=torch.long),
+        splits="",
+        probe=None,
+        distractors=None,
+    )
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 3])
@@ -56,8 +64,13 @@ def test_both_curves_are_in_the_run_in_tensorboard_and_in_the_figure(tmp_path, m
     settings = Settings(epochs=2, batch_size=6, runs_dir=str(tmp_path), device="cpu")
     keys = {}
     for loss, key in ((CrossEntropy(3, 3), "held_out_accuracy"), (TripletLoss(), "held_out_knn")):
-        _, run = recognition.train_recogniser(key, loss, data([0, 1, 2]), settings, Mean(), best=key, augment=None, progress=False)
-        assert all(0 <= row[key] <= 1 for row in run.history) and key in (run.folder / "curves.csv").read_text()
+        _, run = recognition.train_recogniser(
+            key, loss, data([0, 1, 2]), settings, Mean(), best=key, augment=None, progress=False
+        )
+        assert (
+            all(0 <= row[key] <= 1 for row in run.history)
+            and key in (run.folder / "curves.csv").read_text()
+        )
         assert len(EventAccumulator(str(run.folder)).Reload().Scalars(key)) == 2
         assert (run.folder / "best.safetensors").exists()
         keys[key] = run.history
@@ -65,5 +78,7 @@ def test_both_curves_are_in_the_run_in_tensorboard_and_in_the_figure(tmp_path, m
     monkeypatch.setattr(plots, "_done", lambda figure, title: drawn.append(figure))
     plots.curves({"cross entropy": keys["held_out_accuracy"]}, {"accuracy": "accuracy"})
     solid, dashed = drawn[0].axes[0].lines
-    assert dashed.get_linestyle() == "--" and list(dashed.get_ydata()) == [row["held_out_accuracy"] for row in keys["held_out_accuracy"]]
+    assert dashed.get_linestyle() == "--" and list(dashed.get_ydata()) == [
+        row["held_out_accuracy"] for row in keys["held_out_accuracy"]
+    ]
     assert not any(math.isnan(y) for y in solid.get_ydata())

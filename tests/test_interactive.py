@@ -1,4 +1,5 @@
 """The widgets' plain functions, and the widgets without a browser: uploads of all kinds, a slider that is quick."""
+
 import io
 import time
 import zipfile
@@ -14,20 +15,29 @@ from helpers.interactive import compare_app, matrix_picture, picker_app, read_up
 from helpers.pipeline import Face
 from helpers.verification import Verifier, verdicts
 
-VERIFIER = Verifier(np.geomspace(1e-4, 0.3, 40).tolist(), np.linspace(0.9, 0.1, 40).tolist(), 10.0, -5.0, 500, 10**6)
+VERIFIER = Verifier(
+    np.geomspace(1e-4, 0.3, 40).tolist(), np.linspace(0.9, 0.1, 40).tolist(), 10.0, -5.0, 500, 10**6
+)
 
 
 def some_faces(n, dim=16):
     draw = np.random.default_rng(0)
-    embeddings = draw.normal(size=(n, dim)) + 2 * draw.normal(size=(n // 2 + 1, dim))[np.arange(n) // 2]
+    embeddings = (
+        draw.normal(size=(n, dim)) + 2 * draw.normal(size=(n // 2 + 1, dim))[np.arange(n) // 2]
+    )
     embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float32)
     faces = torch.from_numpy(draw.integers(0, 256, (n, 3, 112, 112), np.uint8))
-    return [Face(i, np.array([10.0, 10, 90, 90]), 1.0, np.zeros((5, 2)), 2.0, faces[i], embeddings[i]) for i in range(n)]
+    return [
+        Face(i, np.array([10.0, 10, 90, 90]), 1.0, np.zeros((5, 2)), 2.0, faces[i], embeddings[i])
+        for i in range(n)
+    ]
 
 
 def png(side=40, kind="PNG"):
     file = io.BytesIO()
-    Image.fromarray(np.random.default_rng(side).integers(0, 256, (side, side, 3), np.uint8)).save(file, kind)
+    Image.fromarray(np.random.default_rng(side).integers(0, 256, (side, side, 3), np.uint8)).save(
+        file, kind
+    )
     return file.getvalue()
 
 
@@ -41,18 +51,31 @@ def zipped(members):
 
 def test_uploads_are_pictures_or_zips_of_pictures_and_the_rest_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    archive = zipped({"../../evil.png": png(30), "Ада 1.jpg": png(31, "JPEG"), "notes.txt": b"no", "broken.png": b"no picture"})
-    photos, names, skipped = read_uploads([("a.png", memoryview(png())), ("many.zip", archive), ("paper.jpg", b"%PDF-1.7")])
+    archive = zipped(
+        {
+            "../../evil.png": png(30),
+            "Ада 1.jpg": png(31, "JPEG"),
+            "notes.txt": b"no",
+            "broken.png": b"no picture",
+        }
+    )
+    photos, names, skipped = read_uploads(
+        [("a.png", memoryview(png())), ("many.zip", archive), ("paper.jpg", b"%PDF-1.7")]
+    )
     assert names == ["a", "evil", "Ада 1"] and [photo.shape[-1] for photo in photos] == [40, 30, 31]
     assert len(skipped) == 2 and "broken.png" in skipped[0] and "paper.jpg" in skipped[1]
-    assert list(tmp_path.rglob("*")) == [] and not (tmp_path.parents[1] / "evil.png").exists(), "nothing is written"
+    assert list(tmp_path.rglob("*")) == [] and not (tmp_path.parents[1] / "evil.png").exists(), (
+        "nothing is written"
+    )
 
 
 def test_uploads_that_are_too_large_or_broken_are_refused_with_a_sentence(monkeypatch):
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.png", bytes(200_000_000))
-    photos, _, skipped = read_uploads([("a.png", png()), ("bomb.zip", bomb.getvalue()), ("late.png", png())])
+    photos, _, skipped = read_uploads(
+        [("a.png", png()), ("bomb.zip", bomb.getvalue()), ("late.png", png())]
+    )
     assert len(photos) == 1 and "more than 100 MB" in skipped[0]
     broken = bytearray(zipped({"a.png": png()}))
     broken[60:80] = bytes(20)
@@ -70,11 +93,18 @@ def test_uploads_that_are_too_large_or_broken_are_refused_with_a_sentence(monkey
 def test_verdicts_follow_the_tolerated_fpr():
     faces = some_faces(6)
     names = [str(i) for i in range(6)]
-    strict, loose = (sum(row["similarity"] > VERIFIER.threshold(fpr) for row in verdicts(faces, names, VERIFIER, fpr))
-                     for fpr in (1e-3, 0.2))
+    strict, loose = (
+        sum(
+            row["similarity"] > VERIFIER.threshold(fpr)
+            for row in verdicts(faces, names, VERIFIER, fpr)
+        )
+        for fpr in (1e-3, 0.2)
+    )
     rows = verdicts(faces, names, VERIFIER, 0.01)
     assert len(rows) == 15 and strict < loose
-    assert sorted(rows, key=lambda row: row["similarity"]) == sorted(rows, key=lambda row: row["probability"])
+    assert sorted(rows, key=lambda row: row["similarity"]) == sorted(
+        rows, key=lambda row: row["probability"]
+    )
 
 
 def test_a_moved_slider_changes_the_verdicts_and_is_quick_with_fifty_faces():
@@ -91,22 +121,37 @@ def test_a_moved_slider_changes_the_verdicts_and_is_quick_with_fifty_faces():
 
 def test_the_upload_goes_through_the_pipeline():
     faces = some_faces(2)
-    app = compare_app(lambda photos: [[faces[0]], []][:len(photos)], VERIFIER)
-    app.children[0].children[0].value = [{"name": n, "content": memoryview(png()), "type": "image/png", "size": 9,
-                                          "last_modified": datetime.now()} for n in ("ada.png", "wall.png")]
-    assert "0 of 0 pairs" in app.children[1].value and "wall: no face was found" in app.children[3].value
+    app = compare_app(lambda photos: [[faces[0]], []][: len(photos)], VERIFIER)
+    app.children[0].children[0].value = [
+        {
+            "name": n,
+            "content": memoryview(png()),
+            "type": "image/png",
+            "size": 9,
+            "last_modified": datetime.now(),
+        }
+        for n in ("ada.png", "wall.png")
+    ]
+    assert (
+        "0 of 0 pairs" in app.children[1].value
+        and "wall: no face was found" in app.children[3].value
+    )
 
 
 def test_a_picked_face_is_looked_up():
     faces = some_faces(4)
     gallery = Gallery(16)
     gallery.add(faces[2].embedding[None], ["<i>Ada</i>"])
-    app = picker_app(lambda photos: [faces], torch.zeros(3, 100, 100, dtype=torch.uint8), gallery, VERIFIER)
+    app = picker_app(
+        lambda photos: [faces], torch.zeros(3, 100, 100, dtype=torch.uint8), gallery, VERIFIER
+    )
     buttons, answer = app.children[0].children[0], app.children[2]
     assert "unknown" in answer.value
     buttons.value = 2
     assert "&lt;i&gt;Ada" in answer.value
-    nobody = picker_app(lambda photos: [[]], torch.zeros(3, 100, 100, dtype=torch.uint8), gallery, VERIFIER)
+    nobody = picker_app(
+        lambda photos: [[]], torch.zeros(3, 100, 100, dtype=torch.uint8), gallery, VERIFIER
+    )
     assert "No face" in nobody.children[2].value
 
 
@@ -115,4 +160,8 @@ def test_the_matrix_picture_fits_a_page(n):
     faces = some_faces(n)
     picture = matrix_picture(np.eye(n), faces, 0.5)
     last = picture.width - 1
-    assert picture.width == picture.height <= 1100 and picture.getpixel((last, last)) == (209, 52, 59)
+    assert picture.width == picture.height <= 1100 and picture.getpixel((last, last)) == (
+        209,
+        52,
+        59,
+    )

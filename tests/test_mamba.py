@@ -1,4 +1,5 @@
 """The scan equals the recurrence, step by step in float64, and looks only back."""
+
 import pytest
 import torch
 
@@ -10,14 +11,18 @@ def step_by_step(x, log_decay, B, C):
     state = x.new_zeros(x.shape[0], x.shape[2], x.shape[3], B.shape[2])
     rows = []
     for t in range(x.shape[1]):
-        state = log_decay[:, t, :, None, None].exp() * state + x[:, t, :, :, None] * B[:, t, None, None]
+        state = (
+            log_decay[:, t, :, None, None].exp() * state + x[:, t, :, :, None] * B[:, t, None, None]
+        )
         rows.append((state * C[:, t, None, None]).sum(-1))
     return torch.stack(rows, 1)
 
 
 def inputs(dtype, n=2, t=50, heads=3, p=4, s=5):
     draw = torch.Generator().manual_seed(0)
-    x, B, C = (torch.randn(n, t, *shape, generator=draw, dtype=dtype) for shape in ((heads, p), (s,), (s,)))
+    x, B, C = (
+        torch.randn(n, t, *shape, generator=draw, dtype=dtype) for shape in ((heads, p), (s,), (s,))
+    )
     return x, -torch.rand(n, t, heads, generator=draw, dtype=dtype) * 3, B, C
 
 
@@ -27,7 +32,9 @@ def test_the_scan_is_the_recurrence():
     ours = selective_scan(*given)
     assert torch.allclose(ours, truth, atol=1e-10)
     towards = torch.randn_like(truth)
-    for mine, theirs in zip(torch.autograd.grad(ours, given, towards), torch.autograd.grad(truth, given, towards)):
+    for mine, theirs in zip(
+        torch.autograd.grad(ours, given, towards), torch.autograd.grad(truth, given, towards)
+    ):
         assert torch.allclose(mine, theirs, atol=1e-10)
 
 
@@ -62,8 +69,12 @@ def test_mamba_is_an_encoder_by_name():
 
 def test_first_steps_are_from_a_thousandth_to_a_tenth():
     steps = torch.nn.functional.softplus(MambaBlock(128).step_bias)
-    assert steps[0].item() == pytest.approx(0.001, rel=0.02) and steps[-1].item() == pytest.approx(0.1, rel=0.02)
-    assert torch.allclose(steps.log().diff(), steps.log().diff()[0].expand(len(steps) - 1), atol=1e-3)
+    assert steps[0].item() == pytest.approx(0.001, rel=0.02) and steps[-1].item() == pytest.approx(
+        0.1, rel=0.02
+    )
+    assert torch.allclose(
+        steps.log().diff(), steps.log().diff()[0].expand(len(steps) - 1), atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("patch", [4, 8, 16])

@@ -1,11 +1,12 @@
 """Encoders of other libraries behind the door of ours; where a package is missing one sentence says what to install."""
+
 import importlib.util
 
 import numpy as np
 import pytest
 import torch
 
-from helpers.course import keep_verifier, load_encoder, load_verifier
+from helpers.course import load_encoder, load_verifier, save_verifier
 from helpers.encoders import Encoder, embed
 from helpers.other_encoders import OTHERS, OtherEncoder
 from helpers.verification import Verifier
@@ -14,7 +15,9 @@ from helpers.verification import Verifier
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_missing_package_is_named(name, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
-    with pytest.raises(ValueError, match=f"'{name}' needs packages that are not installed: pip install"):
+    with pytest.raises(
+        ValueError, match=f"'{name}' needs packages that are not installed: pip install"
+    ):
         load_encoder(name)
 
 
@@ -36,7 +39,10 @@ def test_a_missing_onnx_file_is_named():
 def test_face_mobilenet_is_an_encoder_by_name():
     torch.manual_seed(0)
     encoder = Encoder("face_mobilenet", 16, 64)
-    assert embed(encoder, torch.randint(0, 256, (2, 3, 112, 112), dtype=torch.uint8)).shape == (2, 16)
+    assert embed(encoder, torch.randint(0, 256, (2, 3, 112, 112), dtype=torch.uint8)).shape == (
+        2,
+        16,
+    )
 
 
 def test_thresholds_of_a_borrowed_encoder_are_kept_beside_the_data(tmp_path, monkeypatch):
@@ -44,5 +50,5 @@ def test_thresholds_of_a_borrowed_encoder_are_kept_beside_the_data(tmp_path, mon
     with pytest.raises(ValueError, match="evaluate PEOPLE --encoder sface --keep"):
         load_verifier("sface")
     verifier = Verifier([0.01, 0.1], [0.5, 0.4], 20.0, -8.0, 100, 10_000)
-    keep_verifier("sface", verifier)
+    save_verifier("sface", verifier)
     assert load_verifier("sface") == verifier and (tmp_path / "thresholds" / "sface.json").exists()

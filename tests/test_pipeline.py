@@ -1,4 +1,5 @@
 """From photos to faces: sizes mixed, bad photos apart, one face or many."""
+
 import importlib.util
 import pickle
 from pathlib import Path
@@ -36,12 +37,14 @@ def test_photos_of_all_sizes_go_together_and_keep_their_order(pipeline, some_orl
     face = found[2][0]
     assert face.face.shape == (3, 112, 112) and face.embedding.shape == (32,)
     assert np.linalg.norm(face.embedding) == pytest.approx(1, abs=1e-5)
-    left, right = face.points[0], face.points[1]
+    left, right = face.landmarks[0], face.landmarks[1]
     assert 180 < left[0] < right[0] < 270 and 90 < left[1] < 130  # where the astronaut's eyes are
 
 
 def test_two_faces_in_one_photo_come_largest_first(pipeline, some_orl):
-    small = torch.nn.functional.interpolate(some_orl.photo(5)[None].float(), scale_factor=0.75)[0].byte()
+    small = torch.nn.functional.interpolate(some_orl.photo(5)[None].float(), scale_factor=0.75)[
+        0
+    ].byte()
     both = torch.full((3, 168, 168 + 126), 90, dtype=torch.uint8)
     both[:, :126, :126], both[:, :, 126:] = small, some_orl.photo(0)
     [faces] = pipeline([both])
@@ -49,7 +52,9 @@ def test_two_faces_in_one_photo_come_largest_first(pipeline, some_orl):
 
 
 def test_a_large_photo_gives_the_same_box_as_its_small_copy(colour):
-    large = torch.nn.functional.interpolate(colour[None].float(), scale_factor=4, mode="bilinear")[0].byte()
+    large = torch.nn.functional.interpolate(colour[None].float(), scale_factor=4, mode="bilinear")[
+        0
+    ].byte()
     [small_found], [large_found] = detect([colour]), detect([large])
     assert np.abs(large_found.boxes[0] / 4 - small_found.boxes[0]).max() < 5
 
@@ -65,7 +70,9 @@ def test_a_folder_is_read_by_name_and_bad_files_are_told(tmp_path, some_orl):
     (tmp_path / "notes.txt").write_text("not a photo, and not looked at")
     photos, names, skipped = read_folder(tmp_path)
     assert names == ["ada_2", "ada_10", "ada_①", "Боб 1"] and len(photos) == 4
-    assert [person_in(name) for name in names] == ["ada", "ada", "ada_①", "Боб 1"] and person_in("ada_smith") == "ada_smith"
+    assert [person_in(name) for name in names] == ["ada", "ada", "ada_①", "Боб 1"] and person_in(
+        "ada_smith"
+    ) == "ada_smith"
     assert len(skipped) == 1 and "paper.jpg" in skipped[0]
 
 
@@ -85,7 +92,9 @@ def test_photos_without_faces_are_named(pipeline, some_orl, capsys):
 def test_hints_name_what_is_wrong_with_a_face(pipeline, some_orl, colour):
     [[good]] = pipeline([colour])
     assert good.hints() == []
-    small = torch.nn.functional.interpolate(colour[None].float(), scale_factor=0.4, mode="bilinear", antialias=True)[0].byte()
+    small = torch.nn.functional.interpolate(
+        colour[None].float(), scale_factor=0.4, mode="bilinear", antialias=True
+    )[0].byte()
     [[face]] = pipeline([small])
     assert any("small" in hint for hint in face.hints())
     good.face = gaussian_blur2d(good.face[None].float(), (13, 13), (2, 2))[0].byte()
@@ -104,10 +113,15 @@ def test_faces_that_the_detector_is_unsure_of_are_left_out(some_orl):
 
 def test_the_face_in_the_middle_may_stand_for_the_photo_in_place_of_the_largest(monkeypatch):
     large, middle = [0, 0, 100, 100], [90, 140, 150, 200]
-    both = detection.Detections(np.array([large, middle], np.float32), np.ones(2, np.float32),
-                                np.zeros((2, 5, 2), np.float32))
+    both = detection.Detections(
+        np.array([large, middle], np.float32),
+        np.ones(2, np.float32),
+        np.zeros((2, 5, 2), np.float32),
+    )
     monkeypatch.setattr(detection, "detect", lambda photos, *_, **__: [both for _ in photos])
-    photo = torch.zeros(3, 340, 240, dtype=torch.uint8)  # higher than wide: its middle is (120, 170)
+    photo = torch.zeros(
+        3, 340, 240, dtype=torch.uint8
+    )  # higher than wide: its middle is (120, 170)
     for central, expected in ((False, large), (True, middle)):
         [found] = detection.find_faces([photo], largest=True, central=central)
         assert found.boxes.tolist() == [expected] and found.others == 1
@@ -120,7 +134,9 @@ def test_the_detectors_weights_are_read_without_running_code(tmp_path):
 
     torch.save(Hostile(), tmp_path / "weights.pt")
     source = Path(importlib.util.find_spec("facenet_pytorch").origin).parent / "models" / "mtcnn.py"
-    assert "torch.load(" in source.read_text() and "weights_only" not in source.read_text()  # so torch's default holds
+    assert (
+        "torch.load(" in source.read_text() and "weights_only" not in source.read_text()
+    )  # so torch's default holds
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / "weights.pt")
     assert not (tmp_path / "ran").exists()

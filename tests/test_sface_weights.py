@@ -1,4 +1,5 @@
 """SFace's weights in our network: integers in blocks become numbers, and every tensor finds its place."""
+
 import numpy as np
 import torch
 
@@ -9,7 +10,10 @@ from helpers.sface_weights import BATCH_NORM, dequantised, state_of
 def test_integers_in_blocks_become_numbers():
     draw = np.random.default_rng(0)
     values = draw.integers(-128, 128, (3, 10)).astype(np.int8)
-    scales, zeros = draw.random((3, 3)).astype(np.float32), draw.integers(-9, 9, (3, 3)).astype(np.int8)  # blocks of 4, 4, 2
+    scales, zeros = (
+        draw.random((3, 3)).astype(np.float32),
+        draw.integers(-9, 9, (3, 3)).astype(np.int8),
+    )  # blocks of 4, 4, 2
     found = dequantised(values, scales, zeros, axis=1, block=4)
     for row in range(3):
         for column in range(10):
@@ -36,7 +40,9 @@ def theirs(net: FaceMobileNet) -> dict[str, np.ndarray]:
         conv(net.features[i + 1][1], f"conv_{i + 2}")
     norm(net.norm, "bn1")
     norm(net.norm_embedding, "fc1")
-    tensors["pre_fc1_weight"], tensors["pre_fc1_bias"] = (p.detach().numpy() for p in net.embedding.parameters())
+    tensors["pre_fc1_weight"], tensors["pre_fc1_bias"] = (
+        p.detach().numpy() for p in net.embedding.parameters()
+    )
     return tensors
 
 
@@ -49,7 +55,9 @@ def test_every_tensor_finds_its_place_and_the_scale_of_the_pixels_is_kept():
     other.load_state_dict(state_of(theirs(one)))
     pixels = torch.randint(0, 256, (2, 3, 32, 32)).float()
     with torch.inference_mode():  # SFace takes (x - 127.5) / 128, ours (x - 127.5) / 127.5
-        assert torch.allclose(one((pixels - 127.5) / 128), other((pixels - 127.5) / 127.5), atol=1e-4)
+        assert torch.allclose(
+            one((pixels - 127.5) / 128), other((pixels - 127.5) / 127.5), atol=1e-4
+        )
 
 
 def test_many_faces_in_pieces_are_the_same_faces():

@@ -1,4 +1,5 @@
 """Embedding distillation: what teachers say of each photo, joined, kept in a file, and refused where it does not fit."""
+
 from types import SimpleNamespace
 
 import numpy as np
@@ -54,8 +55,10 @@ def taught(random_faces, tmp_path):
 
 def test_a_file_says_what_its_teacher_says(taught):
     data, folder = taught
-    by_file, by_weights = (teachers.teacher_embeddings([str(folder / name)], data, 8, torch.device("cpu"))
-                           for name in ("said.safetensors", "teacher.safetensors"))
+    by_file, by_weights = (
+        teachers.teacher_embeddings([str(folder / name)], data, 8, torch.device("cpu"))
+        for name in ("said.safetensors", "teacher.safetensors")
+    )
     assert torch.allclose(by_file, by_weights, atol=1e-3)  # the file keeps float16
 
 
@@ -70,4 +73,6 @@ def test_targets_of_other_faces_are_refused(taught, change):
     else:  # names that changed places
         data.train_keys[3], data.train_keys[4] = data.train_keys[4], data.train_keys[3]
     with pytest.raises(ValueError, match="was made for other faces: of 10 photos"):
-        teachers.teacher_embeddings([str(folder / "said.safetensors")], data, 8, torch.device("cpu"))
+        teachers.teacher_embeddings(
+            [str(folder / "said.safetensors")], data, 8, torch.device("cpu")
+        )

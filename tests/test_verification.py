@@ -1,4 +1,5 @@
 """Thresholds let through what they say, and probabilities mean what they say, on people who did not set them."""
+
 import numpy as np
 import pytest
 
@@ -9,7 +10,9 @@ from helpers.verification import FPRS, Verifier, clusters, measure, verdict
 def crowd(people, seed, photos=6, dim=24):
     draw = np.random.default_rng(seed)
     number = np.repeat(np.arange(people), photos)
-    values = draw.normal(size=(people, dim))[number] + 0.9 * draw.normal(size=(people * photos, dim))
+    values = draw.normal(size=(people, dim))[number] + 0.9 * draw.normal(
+        size=(people * photos, dim)
+    )
     return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32), number
 
 
@@ -18,7 +21,7 @@ def test_thresholds_hold_for_other_strangers():
     similarity, same = metrics.pairs(*crowd(150, 1))
     for fpr in (0.001, 0.01, 0.037, 0.1):
         assert (similarity[~same] > verifier.threshold(fpr)).mean() == pytest.approx(fpr, rel=0.2)
-    exact = metrics.identification_rate(*metrics.pairs(*crowd(150, 0)), 0.01)[1]
+    exact = metrics.tpr_at_fpr(*metrics.pairs(*crowd(150, 0)), 0.01)[1]
     assert verifier.threshold(0.01) == pytest.approx(float(exact), abs=0.003)
 
 
@@ -26,18 +29,22 @@ def test_of_pairs_given_a_probability_that_share_is_right():
     embeddings, people = crowd(150, 0)
     verifier = measure(embeddings, people)
     similarity, same = metrics.pairs(*crowd(150, 1))
-    weight = np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())  # as if both were equally likely beforehand
+    weight = np.where(
+        same, 0.5 / same.sum(), 0.5 / (~same).sum()
+    )  # as if both were equally likely beforehand
     said = verifier.probability(similarity)
     for low, high in ((0.05, 0.3), (0.3, 0.7), (0.7, 0.95)):
         inside = (said > low) & (said < high)
         share = weight[inside & same].sum() / weight[inside].sum()
-        assert share == pytest.approx(np.average(said[inside], weights=weight[inside]), abs=0.08)  # two numbers make the curve
+        assert share == pytest.approx(
+            np.average(said[inside], weights=weight[inside]), abs=0.08
+        )  # two numbers make the curve
 
 
 def test_distractors_count_as_different_people():
     embeddings, people = crowd(60, 0)
     other, names = crowd(200, 2)
-    assert measure(embeddings, people, other, names).people == 260
+    assert measure(embeddings, people, other, names).labels == 260
     far = measure(embeddings, people, -embeddings, people + 60)
     assert far.threshold(0.1) < measure(embeddings, people).threshold(0.1)
 
@@ -57,19 +64,25 @@ def test_clusters_find_people_without_names():
     similarity = embeddings @ embeddings.T
     threshold = measure(*crowd(150, 0)).threshold(0.01)
     found = clusters(similarity, threshold)
-    assert (np.bincount(found)[:-1] >= np.bincount(found)[1:]).all(), "the largest group is number 0"
+    assert (np.bincount(found)[:-1] >= np.bincount(found)[1:]).all(), (
+        "the largest group is number 0"
+    )
     together = found[:, None] == found
     same = people[:, None] == people
     assert together[same].mean() > 0.8 and together[~same].mean() < 0.02
-    assert clusters(np.ones((1, 1)), 0.5).tolist() == [0] and clusters(np.eye(3), 0.5).tolist() == [0, 1, 2]
+    assert clusters(np.ones((1, 1)), 0.5).tolist() == [0] and clusters(np.eye(3), 0.5).tolist() == [
+        0,
+        1,
+        2,
+    ]
     assert set(clusters(np.ones((4, 4)), 0.5)) == {0}
 
 
 def test_a_larger_gallery_lets_no_more_strangers_through():
     """A stranger has as many chances as there are photos; the threshold of pairs would let most of these through."""
     verifier = measure(*crowd(300, 0, dim=32))
-    strangers, (enrolled, _) = crowd(500, 1, photos=1, dim=32)[0], crowd(20, 2, dim=32)
-    best = (strangers @ enrolled.T).max(1)
+    unseen_faces, (enrolled, _) = crowd(500, 1, photos=1, dim=32)[0], crowd(20, 2, dim=32)
+    best = (unseen_faces @ enrolled.T).max(1)
     assert (best > verifier.threshold(0.05)).mean() > 0.3
     assert 0.01 < (best > verifier.gallery_threshold(len(enrolled), 0.05)).mean() < 0.08
     assert verifier.gallery_threshold(10**9) == verifier.thresholds[0]
@@ -78,7 +91,7 @@ def test_a_larger_gallery_lets_no_more_strangers_through():
 def test_strangers_with_one_photo_each_but_one_give_thresholds_all_the_same():
     embeddings, people = crowd(31, 0)
     few = (people == 0) | (np.arange(len(people)) % 6 == 0)
-    assert measure(embeddings[few], people[few]).people == 31
+    assert measure(embeddings[few], people[few]).labels == 31
 
 
 def test_a_threshold_stands_on_ten_pairs_of_people_however_many_photos_they_have():
@@ -87,13 +100,21 @@ def test_a_threshold_stands_on_ten_pairs_of_people_however_many_photos_they_have
     embeddings[twins] = embeddings[0]
     verifier = measure(embeddings, people)
     cosine, others = embeddings @ embeddings.T, people[:, None] < people[None]
-    alike = [cosine[i * 8:i * 8 + 8, j * 8:j * 8 + 8].max() for i in range(40) for j in range(i + 1, 40)]
+    alike = [
+        cosine[i * 8 : i * 8 + 8, j * 8 : j * 8 + 8].max()
+        for i in range(40)
+        for j in range(i + 1, 40)
+    ]
     for fpr, threshold in zip(verifier.fprs, verifier.thresholds):
-        assert (cosine[others] > threshold + 1e-6).mean() <= fpr  # equal cosines may round to either side
+        assert (
+            cosine[others] > threshold + 1e-6
+        ).mean() <= fpr  # equal cosines may round to either side
         assert (alike > np.float32(threshold - 1e-6)).sum() >= 10
     at = list(FPRS).index(verifier.fprs[0])
-    stricter = metrics.identification(embeddings, people, fpr=FPRS[at - 1])["threshold"]
-    assert (alike > stricter + 1e-6).sum() < 10, "the smallest FPR is the smallest that ten pairs of people carry"
+    stricter = metrics.verification_rate(embeddings, people, fpr=FPRS[at - 1])["threshold"]
+    assert (alike > stricter + 1e-6).sum() < 10, (
+        "the smallest FPR is the smallest that ten pairs of people carry"
+    )
 
 
 def test_the_interval_of_a_thresholds_fpr_holds_what_others_find():
@@ -124,7 +145,11 @@ def test_thresholds_kept_before_there_were_intervals_are_read_and_damaged_ones_r
 @pytest.mark.parametrize("fpr", [np.nan, -0.1, 1.5, np.inf])
 def test_a_share_out_of_range_is_refused(fpr):
     verifier = measure(*crowd(30, 0))
-    for ask in (verifier.threshold, verifier.fpr_interval, lambda far: verifier.gallery_threshold(5, far)):
+    for ask in (
+        verifier.threshold,
+        verifier.fpr_interval,
+        lambda far: verifier.gallery_threshold(5, far),
+    ):
         with pytest.raises(ValueError, match="is a share"):
             ask(fpr)
 
@@ -144,12 +169,26 @@ def test_between_two_measured_fprs_the_threshold_goes_with_the_logarithm():
     assert verifier.fpr_interval(1e-3) == pytest.approx((5e-4, 2e-3))
 
 
-@pytest.mark.parametrize("similarity, fpr, expected", [
-    (0.9, 0.01, "the same person"), (0.0, 0.01, "different people"),
-    (0.45, 0.01, "undecided"),  # likely one person, but not alike enough for so strict an FPR
-    (0.35, 0.3, "undecided")])  # alike enough for so loose an FPR, but likely two people
+@pytest.mark.parametrize(
+    "similarity, fpr, expected",
+    [
+        (0.9, 0.01, "the same person"),
+        (0.0, 0.01, "different people"),
+        (0.45, 0.01, "undecided"),  # likely one person, but not alike enough for so strict an FPR
+        (0.35, 0.3, "undecided"),
+    ],
+)  # alike enough for so loose an FPR, but likely two people
 def test_a_verdict_never_contradicts_its_probability(similarity, fpr, expected):
-    verifier = Verifier(fprs=[0.001, 0.01, 0.3], thresholds=[0.6, 0.5, 0.3], slope=20, intercept=-8, people=10, pairs=100)
+    verifier = Verifier(
+        fprs=[0.001, 0.01, 0.3],
+        thresholds=[0.6, 0.5, 0.3],
+        slope=20,
+        intercept=-8,
+        people=10,
+        pairs=100,
+    )
     assert verdict(similarity, verifier, fpr) == expected
     likely = verifier.probability(similarity) >= 0.5
-    assert not (expected == "the same person" and not likely) and not (expected == "different people" and likely)
+    assert not (expected == "the same person" and not likely) and not (
+        expected == "different people" and likely
+    )
