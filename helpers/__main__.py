@@ -20,14 +20,19 @@ from pathlib import Path
 
 import numpy as np
 
-from . import course, gates, metrics, plots, recognition
+from . import gates, metrics, plots
+from .aligned_data import unseen_faces
+from .comparison import shown
 from .embedding_map import embedding_map
 from .encoders import embed
+from .evaluation import unseen_figures
 from .faces import folder_of_people
 from .files import printable, short_name, to_csv, write_atomically, write_text
 from .folders import look_into, short_names
 from .forget import forget
 from .gallery import name_or_unknown
+from .model_files import SHIPPED_RECOGNISER, load_encoder, load_verifier, save_verifier
+from .networks import hourglass
 from .photos import PhotoError, guard, plain_cause
 from .pipeline import (
     NO_PICTURE,
@@ -243,18 +248,18 @@ def new_gallery(options, pipeline):
 def people_in(options):
     """The aligned faces of a folder of people; what was left out is told."""
     settings = replace(load_settings(), dataset=options.folder, split="")
-    return recognition.unseen_faces(settings, lambda sentence: answer(options, sentence))
+    return unseen_faces(settings, lambda sentence: answer(options, sentence))
 
 
 def evaluate(options, pipeline, _):
     """The verification rate and retrieval of strangers; with --save the encoder file remembers their thresholds."""
     data = people_in(options)
-    result = recognition.unseen_figures(pipeline.encoder, data, FPRS)
+    result = unseen_figures(pipeline.encoder, data, FPRS)
     if options.save:
         verifier = measure(embed(pipeline.encoder, data.probe), data.probe_labels)
-        course.save_verifier(options.encoder, verifier)
+        save_verifier(options.encoder, verifier)
     for key in ("recall@1", "r_precision", "map@r"):
-        answer(options, f"{key:20s} {recognition.shown(result, key)}")
+        answer(options, f"{key:20s} {shown(result, key)}")
     number = result["pairs_of_people"]
     for line in metrics.rates_as_lines(
         FPRS, result["tpr"], result["tpr_low"], result["tpr_high"], number
@@ -301,7 +306,7 @@ def main(arguments=None):
         "for identify of strangers' faces that get a name; default 0.01",
     )
     common.add_argument(
-        "--encoder", default=course.SHIPPED_RECOGNISER, help="default: the shipped recogniser"
+        "--encoder", default=SHIPPED_RECOGNISER, help="default: the shipped recogniser"
     )
     common.add_argument("--out", type=Path, default=Path("outputs"))
     common.add_argument("--debug", action="store_true", help="show where an error came from")
@@ -347,10 +352,10 @@ def main(arguments=None):
         if options.run is forget_person:
             needs = [settings]
         else:
-            encoder = course.load_encoder(options.encoder, settings.torch_device)
+            encoder = load_encoder(options.encoder, settings.torch_device)
             needs = [
-                FacePipeline(course.hourglass(settings), encoder),
-                course.load_verifier(options.encoder)
+                FacePipeline(hourglass(settings), encoder),
+                load_verifier(options.encoder)
                 if options.run in (predict, arrange, identify)
                 else None,
             ]

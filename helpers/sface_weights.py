@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .course import save_model
 from .encoders import Encoder
+from .model_files import save_model
 
 BATCH_NORM = {
     "weight": "gamma",

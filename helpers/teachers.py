@@ -19,11 +19,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from .course import load_encoder
+from .aligned_data import RecognitionData, recognition_data
 from .encoders import embed
 from .files import write_atomically
+from .model_files import load_encoder
 from .progress import progress_bar
-from .recognition import RecognitionData, recognition_data
 from .settings import load_settings
 
 CHUNK = 1024  # photos between two writes

@@ -25,11 +25,15 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors.torch import load_file
 
+from .aligned_data import recognition_data
 from .batches import people_by_photos
-from .course import new_encoder, save_model
+from .comparison import FPR, shown
 from .encoders import LayerFreezer, embed
+from .evaluation import figures
 from .metrics import left_out
-from .recognition import FPR, figures, recognition_data, shown, train_recogniser
+from .model_files import save_model
+from .networks import new_encoder
+from .recognisers import train_recogniser
 from .settings import RENAMED, Settings, load_settings
 from .teachers import teacher_embeddings
 from .verification import measure

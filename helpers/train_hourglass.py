@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
-from . import course
 from .aligned_set import FaceArray
 from .alignment import WIDEN
 from .augment import Compose, Degrade, Jitter
@@ -22,6 +21,7 @@ from .faces import celeba, photos_with_landmarks
 from .files import enough_room, to_csv, write_text
 from .landmark_set import crops_in_pieces
 from .landmarks import CROP, HeatmapLoss, StackedHourglass, nme, predict_landmarks
+from .model_files import save_model
 from .training import fit
 
 ROOM = 176  # side of the crops kept in memory: of the 128 pixels cut from their middle, turned, most show real surroundings
@@ -122,7 +122,7 @@ def train_hourglass(options):
             f"{run.folder}: NME of the photos held out {run.history[-1]['nme']:.4f}, {run.seconds / 60:.0f} minutes"
         )
     if PartialState().is_main_process:
-        course.save_model(
+        save_model(
             model,
             options.out,
             seed=options.seed,

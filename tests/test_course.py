@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from helpers import course, recognition
+from helpers import course, evaluation, recognisers, recognition
 from helpers.encoders import Encoder
 from helpers.landmarks import StackedHourglass
 from helpers.settings import Settings
@@ -66,12 +66,12 @@ def test_thresholds_of_ones_own_recogniser_come_from_half_the_people_alone(small
     """The other half is left to be asked about: a threshold that has seen them proves nothing."""
     data, asked = recognition.recognition_data(replace(small, probe_people=4)), []
     monkeypatch.setattr(
-        recognition,
+        recognisers,
         "trained_recogniser",
         lambda settings, data: course.new_encoder(settings).eval(),
     )
     monkeypatch.setattr(
-        recognition,
+        recognisers,
         "measure",
         lambda embeddings, people: asked.append((len(embeddings), set(people))),
     )
@@ -120,7 +120,7 @@ def test_a_studys_figures_are_measured_again_where_the_photos_changed(small, mon
         calls.count += 1
         return measure(*given, **options)
 
-    monkeypatch.setattr(recognition, "unseen_figures", counted)
+    monkeypatch.setattr(evaluation, "unseen_figures", counted)
     for photos, times in (
         (data.probe, 1),
         (data.probe, 1),
