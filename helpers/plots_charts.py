@@ -1,0 +1,246 @@
+"""Figures of numbers: curves, bars and dots with intervals, histograms, maps of people."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.patheffects import withStroke
+
+from .fonts import plain
+from .plots_style import (
+    CHANCE,
+    COLOURS,
+    CYCLE,
+    GREY,
+    MARKERS,
+    WIDTH,
+    done,
+    legend_beside,
+    sign,
+    styled,
+)
+
+
+@styled
+def curves(histories: Mapping[str, list], panels: Mapping[str, str], title=None) -> Figure:
+    """Training curves, one panel for each column; photos held out are dashed.
+
+    Args:
+        histories: {name of a run: its rows, dicts with an epoch}; a colour and marker for each run.
+        panels: {column: label of its axis}; a column held_out_<column>, where there is one, is
+            drawn dashed in the same panel.
+    """
+    rows, columns = (2, -(-len(panels) // 2)) if len(panels) > 3 else (1, len(panels))
+    size = min(WIDTH, 3.2 * columns + 1.8), 2.7 * rows + 0.3
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for axis, (key, label) in zip(axes.flat, panels.items()):
+        for k, (name, history) in enumerate(histories.items()):
+            for column, style, named in ((key, "-", name), (f"held_out_{key}", "--", None)):
+                axis.plot(
+                    [row["epoch"] for row in history],
+                    [row.get(column, np.nan) for row in history],
+                    **sign(k) | {"linestyle": style},
+                    markevery=max(1, len(history) // 6),
+                    label=named,
+                )
+        axis.set(xlabel="epoch", ylabel=label)
+    for axis in axes.flat[len(panels) :]:
+        axis.axis("off")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    shown = {column for history in histories.values() for row in history for column in row}
+    if shown & {f"held_out_{key}" for key in panels}:
+        handles.append(plt.Line2D([], [], color=GREY, linestyle="--"))
+        names.append("photos held out")
+    figure.legend(handles, names, loc="lower center", ncols=min(4, len(names)), frameon=False)
+    room = 0.24 * -(-len(names) // 4) / size[1]
+    return done(figure, title, rect=(0, room, 1, 1))
+
+
+@styled
+def lines(x, heights: Mapping[str, Sequence], xlabel, ylabel, title=None, styles=None, bands=None):
+    """Named lines over one x axis; a line named `chance` is grey and dotted.
+
+    Args:
+        x: (L,) positions.
+        heights: {name: (L,)}.
+        styles: {name: options of matplotlib's plot}, over those of the course.
+        bands: {name: (low (L,), high (L,))}, shaded behind the line of that name.
+    """
+    figure, axis = plt.subplots(figsize=(8, 3.4))
+    _lines(axis, x, heights, styles or {}, bands or {})
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    legend_beside(axis)
+    return done(figure, title)
+
+
+def _lines(axis, x, heights, styles, bands):
+    for k, (name, values) in enumerate(heights.items()):
+        options = sign(k) | {"marker": ""} | (CHANCE if name == "chance" else {})
+        options |= styles.get(name, {})
+        axis.plot(x, values, label=name, **options)
+        if name in bands:
+            axis.fill_between(x, *bands[name], color=options["color"], alpha=0.13, linewidth=0)
+
+
+@styled
+def rate_curves(rates: Mapping[str, Sequence], fpr, title=None, bands=None) -> Figure:
+    """Verification rate: share of positive pairs accepted against that of negative ones, log axis.
+
+    Args:
+        rates: {name: TPR (L,)}.
+        fpr: (L,) false positive rates, above 0.
+        bands: {name: (low (L,), high (L,))}, such as 95 % intervals over people.
+    """
+    figure, axis = plt.subplots(figsize=(8, 4))
+    _lines(axis, fpr, rates, {}, bands or {})
+    axis.set(
+        xscale="log",
+        xlabel="FPR: share of negative pairs accepted",
+        ylabel="TPR: share of positive pairs accepted",
+        ylim=(0, 1.02),
+    )
+    legend_beside(axis)
+    return done(figure, title)
+
+
+@styled
+def bars(heights: Mapping[str, float], label, title=None, intervals=None, line=None) -> Figure:
+    """Named bars, the value at the foot of each.
+
+    Args:
+        intervals: {name: (low, high)} as whiskers.
+        line: (height, label) of a dotted line across.
+    """
+    figure, axis = plt.subplots(figsize=(min(WIDTH, max(6, 1.1 * len(heights))), 3.6))
+    axis.bar(list(heights), list(heights.values()), color=COLOURS["sky"], width=0.6)
+    foot = axis.get_ylim()[0]
+    for i, (name, height) in enumerate(heights.items()):
+        low, high = intervals[name] if intervals else (height,) * 2
+        axis.vlines(i, low, high, color="black")
+        axis.annotate(
+            f"{height:.2f}",
+            (i, max(foot, 0)),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
+    if line:
+        axis.axhline(line[0], color=GREY, linestyle=":", label=line[1], zorder=0)
+        legend_beside(axis)
+    axis.set(ylabel=label)
+    axis.grid(False, axis="x")
+    plt.setp(axis.get_xticklabels(), rotation=20, ha="right", rotation_mode="anchor")
+    return done(figure, title)
+
+
+@styled
+def dots(values: Mapping[str, float], intervals, label, title=None, marks=None, kinds=None):
+    """A row for each name, first on top: its value as a dot, its interval as a line.
+
+    Args:
+        intervals: {name: (low, high)}.
+        label: of the x axis.
+        marks: {label: value} of lines across all rows, such as the untrained encoder.
+        kinds: {name: kind}; rows of one kind share a colour and a marker.
+    """
+    figure, axis = plt.subplots(figsize=(8, 0.32 * len(values) + 1.4))
+    kinds = kinds or dict.fromkeys(values, "")
+    of_kind = {kind: k for k, kind in enumerate(dict.fromkeys(kinds[name] for name in values))}
+    for row, (name, value) in enumerate(values.items()):
+        k = of_kind[kinds[name]]
+        first = kinds[name] not in [kinds[other] for other in list(values)[:row]]
+        style = {"color": CYCLE[k % 7], "marker": MARKERS[k % 7], "linestyle": ""}
+        axis.hlines(row, *intervals[name], color=style["color"], linewidth=1.5)
+        axis.plot([value], [row], **style, label=kinds[name] if first and kinds[name] else None)
+        axis.annotate(
+            f"{value:.2f}", (value, row), xytext=(0, 4), textcoords="offset points", fontsize=7
+        )
+    for (name, value), style in zip((marks or {}).items(), (":", "--", "-.")):
+        axis.axvline(value, color=GREY, linestyle=style, label=name, zorder=0)
+    axis.set(xlabel=label, yticks=range(len(values)), ylim=(len(values) - 0.4, -0.7))
+    axis.set_yticklabels([plain(name) for name in values])
+    axis.grid(False, axis="y")
+    legend_beside(axis)
+    return done(figure, title)
+
+
+@styled
+def similarity_histograms(sets, title=None, threshold=None, sharex=True, columns=3) -> Figure:
+    """Cosine similarities of pairs: of two people filled, of one person outlined and hatched.
+
+    Args:
+        sets: {name: (similarity (P,), same (P,) of bool)}, a panel for each.
+        threshold: a similarity, drawn in each panel, or {name: similarity}.
+        sharex: True: all panels have one x axis.
+        columns: panels in a row, at most.
+    """
+    columns = min(columns, len(sets))
+    rows = -(-len(sets) // columns)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        squeeze=False,
+        sharex=sharex,
+        figsize=(min(WIDTH, 4.6 * columns), 2.8 * rows + 0.3),
+    )
+    lowest = min(-0.5, *(similarity.min() for similarity, _ in sets.values()))
+    for axis in axes.flat[len(sets) :]:
+        axis.axis("off")
+    for axis, (name, (similarity, same)) in zip(axes.flat, sets.items()):
+        bins = np.linspace(lowest if sharex else similarity.min(), 1, 60)
+        negative = {"color": COLOURS["orange"], "alpha": 0.7, "label": "two people"}
+        positive = {"histtype": "step", "hatch": "////", "label": "same person"}
+        axis.hist(similarity[~same], bins, density=True, **negative)
+        axis.hist(similarity[same], bins, density=True, color=COLOURS["blue"], **positive)
+        limit = threshold.get(name) if isinstance(threshold, dict) else threshold
+        if limit is not None:
+            axis.axvline(limit, color="black", linestyle="--", label="threshold")
+        axis.locator_params(axis="x", nbins=5)
+        axis.set(xlabel="cosine similarity")
+        axis.set_title(name, fontsize=9)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("density of pairs")
+    axes.flat[0].legend(fontsize=7)
+    return done(figure, title)
+
+
+@styled
+def scatter_people(positions, labels, names=None, title=None, faces=None) -> Figure:
+    """A map of embeddings: a colour and marker for each person, with the name or a face beside.
+
+    Args:
+        positions: (N, 2); only neighbourhoods mean something, so the axes have no numbers.
+        labels: (N,) integers.
+        names: {label: name} or a list by label; the label itself where there is none.
+        faces: {label: (3, H, W)}, drawn at the middle of a person's points in place of the name.
+    """
+    figure, axis = plt.subplots(figsize=(7, 5.4))
+    for k, person in enumerate(np.unique(labels)):
+        mine = positions[np.asarray(labels) == person]
+        marker = MARKERS[(k // len(CYCLE) + k) % len(MARKERS)]
+        axis.scatter(*mine.T, s=22, color=CYCLE[k % len(CYCLE)], marker=marker)
+        # a point of the cloud, even if it is torn, and the half of the points nearest to it
+        middle = mine[np.linalg.norm(mine - mine.mean(0), axis=1).argmin()]
+        top = mine[np.linalg.norm(mine - middle, axis=1).argsort()[: len(mine) // 2 + 1], 1].max()
+        if faces is not None:
+            image = torch.as_tensor(faces[person]).permute(1, 2, 0).cpu().numpy()
+            thumbnail = OffsetImage(image, zoom=24 / image.shape[0])
+            frame = {"edgecolor": CYCLE[k % len(CYCLE)], "linewidth": 1.5}
+            axis.add_artist(AnnotationBbox(thumbnail, middle, pad=0.1, bboxprops=frame))
+            continue
+        axis.annotate(
+            plain(names[person] if names else person),
+            (middle[0], top),
+            xytext=(0, 6),
+            textcoords="offset points",
+            fontsize=9,
+            weight="bold",
+            ha="center",
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+        )
+    axis.set(xticks=[], yticks=[])
+    return done(figure, title)
