@@ -351,7 +351,7 @@ REVIEW = [
         "test_mamba -k first_steps",
     ),
     (
-        "gallery",
+        "indexes",
         "one cell is looked into",
         "index.nprobe = max(8, cells // 32)",
         "index.nprobe = 1",

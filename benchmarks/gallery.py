@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from helpers import course
 from helpers.encoders import Encoder, embed
-from helpers.gallery import new_index
+from helpers.indexes import new_index
 from helpers.recognition import recognition_data
 from helpers.settings import load_settings
 

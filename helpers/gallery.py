@@ -1,7 +1,8 @@
-"""Known faces: embeddings with their people, in one file on disk and in an index that finds the nearest."""
+"""Known faces: unit embeddings with their people, in one file on disk and in a faiss index."""
 
 import json
-import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,57 +12,69 @@ from safetensors.numpy import save_file
 from . import gates
 from .encoders import embed, weights_id
 from .files import write_atomically
+from .indexes import new_index
 from .progress import progress_bar
-
-try:
-    import faiss
-except ImportError:  # no wheel for this machine: torch searches, exactly
-    faiss = None
-if faiss and sys.platform == "darwin":
-    faiss.omp_set_num_threads(
-        1
-    )  # torch and faiss each bring an OpenMP there, and two of them crash
 
 
 class Gallery:
     """Unit embeddings (N, D) with the name of a person and of a photo for each.
 
-    kind: "flat" compares with every photo and is exact. "hnsw" walks a graph of neighbours (Malkov and Yashunin 2016,
-    https://arxiv.org/abs/1603.09320) and "ivf" looks into the nearest of many cells (Jégou et al. 2011): for hundreds of
-    thousands of photos, where a few misses are a fair price. Without faiss, every kind is flat.
-    maker: what embedded the photos, an encoder's weights_id; queries of another encoder mean nothing here.
-    faceless: sources of photos that were looked at and show no face, so that they are not looked at again.
     What is saved is biometric data: `python -m helpers forget NAME` deletes a person.
+
+    Args:
+        dim: numbers in an embedding.
+        kind: "flat" compares with every photo and is exact. "hnsw" walks a graph of neighbours
+            (Malkov and Yashunin 2016, https://arxiv.org/abs/1603.09320) and "ivf" searches the
+            nearest of many cells (Jégou et al. 2011): for hundreds of thousands of photos, where
+            a few misses are a fair price. Without faiss every kind is flat.
+        encoder_id: what embedded the photos, an encoder's `weights_id`; queries of another
+            encoder mean nothing here.
+
+    Attributes:
+        people, sources: the person and the photo of each row.
+        faceless: photos in which no face was found, so that they are not searched again.
     """
 
-    def __init__(self, dim, kind="flat", encoder_id=""):
+    def __init__(self, dim: int, kind: str = "flat", encoder_id: str = ""):
         if kind not in ("flat", "hnsw", "ivf"):
             raise ValueError(f"There is no gallery of kind '{kind}': choose flat, hnsw or ivf.")
         self.kind, self.encoder_id = kind, encoder_id
         self.embeddings, self.people, self.sources = np.zeros((0, dim), np.float32), [], []
-        self.faceless, self._index = [], None
+        self.faceless = []
+        self._ids = np.zeros(0, np.int64)  # each row's id in the index, ascending, never reused
+        self._next_id, self._index = 0, None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.people)
 
-    def add(self, embeddings, people, sources=None):
-        """Enrol embeddings (N, D) with their people (N,) and, if given, the photos they came from (N,)."""
-        embeddings = self._checked(embeddings)
-        people, sources = (
-            list(people),
-            [""] * len(embeddings) if sources is None else list(map(str, sources)),
-        )
+    def add(
+        self, embeddings: np.ndarray, people: Iterable, sources: Iterable | None = None
+    ) -> None:
+        """Enrol unit embeddings (N, D) of people (N,) and, if given, of their photos (N,)."""
+        embeddings, people = self._checked(embeddings), list(people)
+        sources = [""] * len(embeddings) if sources is None else list(map(str, sources))
         if not len(embeddings) == len(people) == len(sources):
             raise ValueError(
-                f"{len(embeddings)} embeddings, {len(people)} people and {len(sources)} photos don't go together."
+                f"{len(embeddings)} embeddings, {len(people)} people and {len(sources)} photos "
+                "don't go together."
             )
+        ids = np.arange(self._next_id, self._next_id + len(people))
         self.embeddings = np.concatenate([self.embeddings, embeddings])
         self.people, self.sources = self.people + people, self.sources + sources
+        self._ids, self._next_id = np.concatenate([self._ids, ids]), self._next_id + len(people)
         if self._index is not None:
-            self._index.add(embeddings)
+            self._index.add_with_ids(embeddings, ids)
 
-    def enrol(self, encoder, faces, people, sources=None, batch_size=64, **options):
-        """Embed aligned faces (N, 3, 112, 112) and add them; a bar shows photos per second. options go to `embed`."""
+    def enrol(
+        self,
+        encoder: torch.nn.Module,
+        faces: torch.Tensor,
+        people: Iterable,
+        sources: Iterable | None = None,
+        batch_size: int = 64,
+        **options,
+    ) -> None:
+        """Embed aligned faces (N, 3, 112, 112) and add them; options go to `embed`."""
         self.check_encoder(encoder)
         parts = [embed(encoder, faces[:0], **options)]
         with progress_bar(total=len(faces), desc="gallery", unit="photo") as bar:
@@ -70,18 +83,18 @@ class Gallery:
                 bar.update(len(parts[-1]))
         self.add(np.concatenate(parts), people, sources)
 
-    def check_encoder(self, encoder):
-        """Refuse an encoder that did not make this gallery; an empty gallery takes any and remembers it."""
+    def check_encoder(self, encoder: torch.nn.Module) -> None:
+        """Refuse an encoder that did not make this gallery; an empty one takes any."""
         encoder_id = weights_id(encoder)
         if len(self) and self.encoder_id != encoder_id:
             raise ValueError(
-                f"This gallery was made by another encoder ({self.encoder_id or 'unknown'}, not {encoder_id}): their "
-                "embeddings can't be compared. Enrol the photos anew."
+                f"This gallery was made by another encoder ({self.encoder_id or 'unknown'}, not "
+                f"{encoder_id}): their embeddings can't be compared. Enrol the photos anew."
             )
         self.encoder_id = encoder_id
 
-    def remove(self, person):
-        """Forget all photos of a person; how many they were."""
+    def remove(self, person) -> int:
+        """Forget all photos of a person; returns how many they were."""
         others = np.array([name != person for name in self.people], bool)
         if others.all():
             raise ValueError(
@@ -90,14 +103,19 @@ class Gallery:
         self.keep(others)
         return int((~others).sum())
 
-    def keep(self, chosen):
-        """Forget every photo but the chosen ones, a boolean (N,)."""
-        self.embeddings, self._index = self.embeddings[chosen], None
-        self.people = [name for name, kept in zip(self.people, chosen) if kept]
-        self.sources = [source for source, kept in zip(self.sources, chosen) if kept]
+    def keep(self, chosen: Sequence[bool]) -> None:
+        """Forget every photo but the chosen ones, booleans (N,)."""
+        chosen = np.asarray(chosen, bool)
+        if self.kind == "hnsw":  # faiss can't take photos out of a graph: it is built anew
+            self._index = None
+        elif self._index is not None:
+            self._index.remove_ids(self._ids[~chosen])
+        self.embeddings, self._ids = self.embeddings[chosen], self._ids[chosen]
+        self.people = [name for name, stays in zip(self.people, chosen) if stays]
+        self.sources = [source for source, stays in zip(self.sources, chosen) if stays]
 
-    def search(self, embeddings, k=5):
-        """The k most similar photos of each query (M, D): cosines (M, k) and row numbers (M, k), best first."""
+    def search(self, embeddings: np.ndarray, k: int = 5) -> tuple[np.ndarray, np.ndarray]:
+        """The k most similar photos of each query (M, D): cosines and rows, each (M, k)."""
         if not len(self):
             raise ValueError("The gallery is empty: enrol at least one photo that shows a face.")
         if not 0 < k <= len(self):
@@ -105,83 +123,89 @@ class Gallery:
                 f"The gallery holds {len(self)} photos, so {k} neighbours can't be had."
             )
         if self._index is None:
-            self._index = new_index(self.kind, self.embeddings)
+            self._index = new_index(self.kind, self.embeddings, self._ids)
         queries = self._checked(embeddings)
-        similarity, rows = self._index.search(queries, k)
-        short = (rows < 0).any(
-            1
-        )  # a graph or a few cells may hold fewer than k: then all photos are asked
+        similarity, ids = self._index.search(queries, k)
+        short = (ids < 0).any(1)  # a graph or a few cells may hold fewer than k: ask all photos
         if short.any():
-            similarity[short], rows[short] = new_index("flat", self.embeddings).search(
-                queries[short], k
-            )
-        return similarity, rows
+            exact = new_index("flat", self.embeddings, self._ids)
+            similarity[short], ids[short] = exact.search(queries[short], k)
+        return similarity, np.searchsorted(self._ids, ids)
 
-    def identify(self, embeddings, threshold):
-        """Whose face is it? Names (M,), None where no photo is more similar than the threshold, and cosines (M,)."""
+    def identify(self, embeddings: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+        """Whose face is each query (M, D)?
+
+        Returns:
+            Names (M,), None where no photo is more similar than the threshold, and cosines (M,).
+        """
         gates.cosines(threshold)
         similarity, rows = (column[:, 0] for column in self.search(embeddings, 1))
-        return np.where(
-            similarity > threshold, self.people_of(rows).astype(object), None
-        ), similarity
+        names = np.where(similarity > threshold, self.people_of(rows).astype(object), None)
+        return names, similarity
 
-    def people_of(self, rows):
+    def people_of(self, rows: np.ndarray) -> np.ndarray:
         """The people of row numbers, in the same shape."""
         return np.asarray(self.people)[rows]
 
-    def precision_at(self, k, embeddings, people):
-        """Share of the k nearest photos of each query (M, D) that show the query's person (M,): (M,)."""
+    def precision_at(self, k: int, embeddings: np.ndarray, people: Sequence) -> np.ndarray:
+        """Share of the k nearest photos of each query (M, D) that show its person (M,): (M,)."""
         self._know(people)
         found = self.people_of(self.search(embeddings, k)[1]).astype(str)
         return (found == np.asarray(people).astype(str)[:, None]).mean(1)
 
-    def precision_by_chance(self, people):
-        """The precision that a random order of the gallery would have, on average over queries of these people (M,)."""
+    def precision_by_chance(self, people: Sequence) -> float:
+        """The mean precision of a random order, over queries of these people (M,)."""
         self._know(people)
-        return float(
-            (
-                np.array(self.people).astype(str)[None] == np.asarray(people).astype(str)[:, None]
-            ).mean()
-        )
+        enrolled, asked = np.array(self.people).astype(str), np.asarray(people).astype(str)
+        return float((enrolled == asked[:, None]).mean())
 
     def _know(self, people):
         missing = sorted(set(map(str, people)) - set(map(str, self.people)))
         if missing:
             raise ValueError(
-                f"{len(missing)} of the people asked for have no photo in the gallery, such as '{missing[0]}': "
-                "their precision would be 0 whatever the encoder does. Enrol them, or leave them out."
+                f"{len(missing)} of the people asked for have no photo in the gallery, such as "
+                f"'{missing[0]}': their precision would be 0 whatever the encoder does. Enrol "
+                "them, or leave them out."
             )
 
     def _checked(self, embeddings):
         embeddings = np.ascontiguousarray(embeddings, np.float32)
         if embeddings.ndim != 2 or embeddings.shape[1] != self.embeddings.shape[1]:
             raise ValueError(
-                f"This gallery holds embeddings of {self.embeddings.shape[1]} numbers; these have shape "
-                f"{embeddings.shape}. Embed the photos with the encoder that made the gallery."
+                f"This gallery holds embeddings of {self.embeddings.shape[1]} numbers; these have "
+                f"shape {embeddings.shape}. Embed the photos with the encoder that made it."
             )
         return gates.unit_embeddings(embeddings)
 
-    def save(self, path):
-        """Write everything into one safetensors file, whole or not at all. People are kept as text."""
-        labels = json.dumps(
-            {
-                "people": list(map(str, self.people)),
-                "sources": self.sources,
-                "faceless": self.faceless,
-            }
-        ).encode()
-        tensors = {"embeddings": self.embeddings, "labels": np.frombuffer(labels, np.uint8)}
-        about = {"kind": self.kind, "maker": self.encoder_id}
+    def save(self, path: str | Path) -> None:
+        """Write everything but the index into one safetensors file, whole or not at all.
+
+        People are kept as text.
+        """
+        labels = {
+            "people": list(map(str, self.people)),
+            "sources": self.sources,
+            "faceless": self.faceless,
+        }
+        tensors = {
+            "embeddings": self.embeddings,
+            "labels": np.frombuffer(json.dumps(labels).encode(), np.uint8),
+        }
+        about = {"kind": self.kind, "encoder_id": self.encoder_id}
         write_atomically(path, lambda part: save_file(tensors, part, metadata=about))
 
     @classmethod
-    def load(cls, path):
-        """Read a gallery that `save` wrote; its index is built anew, so that nothing of a stranger's is executed."""
+    def load(cls, path: str | Path) -> "Gallery":
+        """Read a gallery that `save` wrote, of this version or an older one.
+
+        Its index is built anew: faiss's own files can't be read safely from strangers.
+        """
         try:
             with safe_open(path, "np") as file:
                 about, embeddings = file.metadata(), file.get_tensor("embeddings")
                 labels = json.loads(file.get_tensor("labels").tobytes())
-            gallery = cls(embeddings.shape[1], about["kind"], about["maker"])
+            encoder_id = about["encoder_id"] if "encoder_id" in about else about["maker"]
+            gallery = cls(embeddings.shape[1], about["kind"], encoder_id)
             gallery.add(embeddings, labels["people"], labels["sources"])
             gallery.faceless = list(labels.get("faceless", []))
         except (SafetensorError, ValueError, KeyError, TypeError, IndexError):
@@ -192,45 +216,7 @@ class Gallery:
 
 
 def name_or_unknown(name) -> str:
-    """A name as it is shown: "unknown" for None; a person who is really called so stands in quotes."""
-    return (
-        "unknown" if name is None else f'"{name}"' if str(name).lower() == "unknown" else str(name)
-    )
-
-
-def new_index(kind, embeddings):
-    """An index over unit embeddings (N, D) with `search(queries (M, D), k)` -> cosines and rows, each (M, k)."""
-    if faiss is None:
-        return TorchIndex(embeddings)
-    dim, cells = embeddings.shape[1], int(4 * len(embeddings) ** 0.5)
-    if kind == "hnsw":
-        index = faiss.IndexHNSWFlat(dim, 32, faiss.METRIC_INNER_PRODUCT)
-        index.hnsw.efConstruction, index.hnsw.efSearch = 80, 256
-    elif (
-        kind == "ivf" and len(embeddings) >= 40 * cells
-    ):  # faiss wants 39 photos or more for each cell
-        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, cells, faiss.METRIC_INNER_PRODUCT)
-        index.nprobe = max(8, cells // 32)
-        index.train(embeddings)
-    else:
-        index = faiss.IndexFlatIP(dim)
-    index.add(embeddings)
-    return index
-
-
-class TorchIndex:
-    """Exact search by torch, for machines without faiss."""
-
-    def __init__(self, embeddings):
-        self.embeddings = torch.from_numpy(embeddings)
-
-    def add(self, embeddings):
-        """Put more below."""
-        self.embeddings = torch.cat([self.embeddings, torch.from_numpy(embeddings)])
-
-    def search(self, queries, k):
-        """Cosines and rows, each (M, k), best first."""
-        found = [
-            (part @ self.embeddings.T).topk(k) for part in torch.from_numpy(queries).split(256)
-        ]
-        return tuple(torch.cat(columns).numpy() for columns in zip(*found))
+    """A name as it is shown: "unknown" for None; quotes around a person who is called so."""
+    if name is None:
+        return "unknown"
+    return f'"{name}"' if str(name).lower() == "unknown" else str(name)

@@ -1,19 +1,23 @@
-"""The gallery finds what was enrolled, survives the disk, forgets on demand, and refuses what does not fit."""
+"""The gallery finds what was enrolled, survives the disk, forgets on demand, refuses misfits."""
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from helpers import gallery as module
+from helpers import indexes
 from helpers.encoders import Encoder, embed
-from helpers.gallery import Gallery, new_index
+from helpers.gallery import Gallery
+from helpers.indexes import new_index
 
 
 @pytest.fixture(params=["flat", "hnsw", "ivf", "torch"])
 def kind(request, monkeypatch):
     """Every kind of index, and flat without faiss."""
     if request.param == "torch":
-        monkeypatch.setattr(module, "faiss", None)
+        monkeypatch.setattr(indexes, "faiss", None)
     return "flat" if request.param == "torch" else request.param
 
 
@@ -44,7 +48,7 @@ def test_large_galleries_find_nearly_what_an_exact_search_finds():
 
 
 def test_cells_are_enough_for_photos_that_are_barely_alike():
-    """From 25,600 photos on there are cells; one of them alone would hold the nearest photo of few of these."""
+    """From 25,600 photos on there are cells; one alone would hold the nearest photo of few."""
     draw = np.random.default_rng(0)
     photos = (
         np.repeat(draw.normal(size=(9000, 16)), 3, axis=0) + draw.normal(size=(27_000, 16)) * 0.9
@@ -95,6 +99,70 @@ def test_a_saved_gallery_comes_back(tmp_path, unit_embeddings, kind):
     assert [p.name for p in tmp_path.iterdir()] == ["gallery.safetensors"]
     Gallery(16).save(tmp_path / "empty.safetensors")
     assert len(Gallery.load(tmp_path / "empty.safetensors")) == 0
+
+
+def test_people_leave_and_others_come_without_mixing_up_names(unit_embeddings, kind):
+    """Ids of removed photos are never given out again, in an index that stays or a new one."""
+    embeddings, people = unit_embeddings
+    gallery = Gallery(16, kind)
+    gallery.add(embeddings[:30], people[:30])
+    gallery.search(embeddings[:1], 1)
+    gallery.remove(people[0])
+    gallery.add(embeddings[30:], people[30:])
+    gallery.remove(people[12])
+    similarity, rows = gallery.search(gallery.embeddings, len(gallery))
+    full = gallery.embeddings @ gallery.embeddings.T
+    assert (rows[:, 0] == np.arange(len(gallery))).all()
+    assert np.allclose(similarity, np.take_along_axis(full, rows, 1), atol=1e-6)
+    assert not {people[0], people[12]} & set(gallery.people_of(rows).ravel())
+
+
+def test_cells_forget_too():
+    draw = np.random.default_rng(0)
+    photos = draw.normal(size=(26_000, 8)).astype(np.float32)
+    gallery = Gallery(8, "ivf")
+    gallery.add(photos / np.linalg.norm(photos, axis=1, keepdims=True), np.arange(26_000) // 2)
+    queries = gallery.embeddings[:40]
+    assert (gallery.search(queries, 1)[1][:, 0] == np.arange(40)).all()
+    index = gallery._index
+    gallery.remove(3)
+    rows = gallery.search(queries, 1)[1][:, 0]
+    assert gallery._index is index and index.ntotal == len(gallery) == 25_998
+    assert (rows[:6] == np.arange(6)).all() and (rows[8:] == np.arange(6, 38)).all()
+    assert 3 not in gallery.people_of(rows)
+
+
+def test_the_index_is_what_its_factory_string_says():
+    faiss = pytest.importorskip("faiss")
+    photos = np.eye(8, dtype=np.float32)
+    flat, graph = (new_index(kind, photos, np.arange(8) + 100) for kind in ("flat", "hnsw"))
+    assert isinstance(flat, faiss.IndexIDMap2) and isinstance(graph, faiss.IndexIDMap2)
+    hnsw = faiss.downcast_index(graph.index).hnsw
+    assert (hnsw.efConstruction, hnsw.efSearch) == (80, 256)
+    assert flat.search(photos[2:3], 1)[1] == graph.search(photos[2:3], 1)[1] == 102
+
+
+def test_a_gallery_of_an_older_version_is_read_and_its_index_built_anew(tmp_path, unit_embeddings):
+    embeddings, people = unit_embeddings
+    gallery = Gallery(16, encoder_id="abc")
+    gallery.add(embeddings, people)
+    gallery.save(tmp_path / "new.safetensors")
+    with safe_open(tmp_path / "new.safetensors", "np") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}
+    old = {"kind": "flat", "maker": "abc"}
+    save_file(tensors, tmp_path / "old.safetensors", metadata=old)
+    again = Gallery.load(tmp_path / "old.safetensors")
+    assert again.encoder_id == "abc" and again.remove("2") == 5
+    again.save(tmp_path / "old.safetensors")
+    assert Gallery.load(tmp_path / "old.safetensors").encoder_id == "abc"
+
+
+def test_a_file_of_faiss_is_refused_in_a_sentence(tmp_path, unit_embeddings):
+    faiss = pytest.importorskip("faiss")
+    index = new_index("flat", unit_embeddings[0])
+    faiss.write_index(index, str(tmp_path / "gallery.faiss"))
+    with pytest.raises(ValueError, match="is no gallery.*enrol the photos again"):
+        Gallery.load(tmp_path / "gallery.faiss")
 
 
 @pytest.mark.parametrize("kept", [0, 7, 60, 500, -1])
