@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from helpers import metrics, recognition
+from helpers.configured import batches_of, configured_loss
 from helpers.faces import load_faces
 from helpers.settings import load_settings
-from helpers.train import batches_of, configured_loss
 
 
 def main(arguments):

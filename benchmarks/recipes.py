@@ -14,9 +14,9 @@ import torch
 
 from helpers import course, metrics, recognition
 from helpers.augment import Jitter
+from helpers.configured import batches_of, configured_loss
 from helpers.encoders import embed
 from helpers.settings import load_settings
-from helpers.train import batches_of, configured_loss
 from helpers.training import fit
 
 RECIPES = ("ce", "margin0", "arcface", "triplet", "triplet_arcface")  # of helpers/config/loss

@@ -19,9 +19,11 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from helpers.augment import Jitter
+from helpers.devices import best_precision
 from helpers.encoders import Encoder
 from helpers.losses import MarginHead
-from helpers.training import OPTIMIZERS, best_precision, fit, parameter_groups
+from helpers.optimisers import OPTIMIZERS, parameter_groups
+from helpers.training import fit
 
 PEOPLE = 64
 

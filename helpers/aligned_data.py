@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from .aligned_set import FaceArray, build_aligned_set, read_images
-from .faces import FaceSet, load_faces
+from .face_set import FaceSet
+from .faces import load_faces
 from .landmarks import StackedHourglass
 from .model_files import SHIPPED_HOURGLASS, load_model
 from .networks import hourglass, hourglass_id

@@ -60,10 +60,17 @@ def new_encoder(settings: Settings, **options: object) -> Encoder:
     """The encoder that the settings name, with the first weights that they or the seed give.
 
     Args:
-        settings: encoder, embedding, encoder_size, weights, seed and device are used.
-        options: of the Encoder, such as flat_head=True.
+        settings: encoder, embedding, encoder_size, encoder_options, face_stem, flat_head, weights,
+            seed and device are used.
+        options: of the Encoder, in place of those of the settings.
     """
     torch.manual_seed(settings.seed)
+    options = {
+        "face_stem": settings.face_stem,
+        "flat_head": settings.flat_head,
+        **settings.encoder_options,
+        **options,
+    }
     model = Encoder(
         settings.encoder, settings.embedding, settings.encoder_size, settings.weights, **options
     )

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from .aligned_data import RecognitionData, aligned_folder
-from .augment import Jitter
-from .encoders import Encoder, embed
+from .configured import batches_of, configured_augment
+from .encoders import Encoder, LayerFreezer, embed
 from .held_out import held_out
 from .losses import MarginHead
 from .model_files import SHIPPED_RECOGNISER, load_encoder, load_model, load_verifier, notes_of
@@ -15,6 +15,21 @@ from .runs import Run
 from .settings import Settings
 from .training import fit
 from .verification import Verifier, measure
+
+RECIPE = (  # the settings that `fit` takes as they are
+    "epochs",
+    "batch_size",
+    "hours",
+    "optimizer",
+    "lr",
+    "weight_decay",
+    "schedule",
+    "T_0",
+    "eta_min",
+    "clip",
+    "best",
+    "seed",
+)
 
 
 def train_recogniser(
@@ -32,7 +47,8 @@ def train_recogniser(
         name: of the run; its folder starts so.
         loss: loss(embeddings, targets) -> a number, and more to log.
         data: data.test is measured after each epoch: `held_out_accuracy` or `held_out_knn`.
-        settings: epochs, batch_size and seed, unless `options` have them.
+        settings: what `options` don't say: epochs, batch_size, photos_each, optimizer, lr, augment,
+            freeze and so on.
         encoder: None makes the one that the settings name.
         targets: what to learn of each photo if not its label, such as a teacher's embeddings.
         options: of `fit`: epochs, lr, batches and the like.
@@ -41,14 +57,12 @@ def train_recogniser(
         The encoder, trained, and its Run.
     """
     encoder = encoder or new_encoder(settings)
-    recipe = dict(
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        lr=1e-3,
-        augment=Jitter(size=encoder.size),
-        seed=settings.seed,
-        evaluate=held_out(data, loss),
-    )
+    recipe = {name: getattr(settings, name) for name in RECIPE}
+    recipe["evaluate"] = held_out(data, loss)
+    recipe["batches"] = batches_of(settings.photos_each, data.train_labels, settings.batch_size)
+    recipe["freezer"] = LayerFreezer(settings.freeze) if settings.freeze else None
+    if "augment" not in options:
+        recipe["augment"] = configured_augment(settings.augment, encoder.size)
     options["extra_files"] = {"split.csv": data.splits} | options.get("extra_files", {})
     loss.to(settings.torch_device)
     targets = data.train_labels if targets is None else targets

@@ -1,64 +1,114 @@
-"""Every setting of the course in one place; a FACES_* environment variable overrides any of them.
+"""Every setting of the course, once: its default, unit, range and a line of help.
 
-FACES_DATASET=lfw FACES_EPOCHS=5 jupyter lab
+Notebooks take a setting from the environment, `FACES_EPOCHS=5 jupyter lab`; commands by the same
+name, `python -m helpers.train epochs=5`; Python from `replace(settings, epochs=5)`.
+`python -m helpers.settings` lists them all.
 """
 
-import math
 import os
-import re
 import zlib
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
+
+from .setting_values import checked, default_of, setting
+
+DATASETS = ("orl", "lfw", "celeba")
 
 
 @dataclass(frozen=True)
 class Settings:
     """The defaults train everything on ORL on two CPU cores in minutes."""
 
-    dataset: str = "orl"  # orl, lfw, celeba, or the path of a folder of people
-    data_dir: str = "data"
-    runs_dir: str = "runs"
-    device: str = "auto"  # auto, cpu, cuda or mps
-    seed: int = 0  # of the trainings: first weights, batches, changes
-    split_seed: int = 0  # of who is trained on and who is asked for, and of the photos held out
-    # who is trained on, who is asked for, and who only stands among the asked (never trained on)
-    people: int = 28
-    probe_people: int = 12
-    distractor_people: int = 0
-    test_share: float = 0.2  # of the photos of each person trained on
-    split: str = ""  # or a CSV file,person,split that says it for each photo: train, test, probe or distractor
-    # notebook 1: the hourglass
-    channels: int = 32
-    stacks: int = 1
-    sigma: float = 2.0
-    landmark_epochs: int = 40
-    # whose landmarks align the faces of all notebooks: shipped (models/), own (what notebook 1 trained), mtcnn, or a file
-    hourglass: str = "shipped"
-    # notebooks 2 and 3: the recogniser
-    encoder: str = "resnet10_small"
-    encoder_size: int = 64  # side of the face that the encoder sees, pixels
-    embedding: int = 128
-    weights: str = (
-        "none"  # none, imagenet (from the model's hub), or an encoder that this course saved
+    # where and who
+    dataset: str = setting("orl", "orl, lfw, celeba, or a folder with a folder for each person")
+    data_dir: str = setting("data", "folder of the datasets and of what is made of them")
+    runs_dir: str = setting("runs", "folder of the trainings")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:1 or mps")
+    seed: int = setting(0, "of trainings: first weights, batches, augmentation", least=0)
+    split_seed: int = setting(0, "of who is trained on, and which photos are held out", least=0)
+    people: int = setting(28, "how many people are trained on")
+    probe_people: int = setting(12, "probe identities, never trained on")
+    distractor_people: int = setting(0, "who only stands among the probes", least=0)
+    test_share: float = setting(
+        0.2, "held-out share of the photos of each person trained on", least=0, below=1
     )
-    batch_size: int = 16
-    epochs: int = 60
-    study_epochs: int = 10  # how far each training of the side studies goes
-    study_encoders: str = "resnet10_small mobilenetv3_small_100 mamba"
-    # notebook 5: whose embeddings it compares: shipped (models/), own (what notebook 3 trained), those of another library
-    # (sface, dlib, facenet), or a file
-    recogniser: str = "shipped"
-    # notebook 4: the transformer and its first weights: shipped (models/, which brings its own transformer), imagenet (from
-    # the hub), none (small, first trained as a whole on this dataset), or the encoder.safetensors of a run
-    vit: str = "vit_tiny_patch16_224"
-    vit_weights: str = "shipped"
-    vit_blocks: int = 2  # how many last blocks are fine-tuned
-    vit_epochs: int = 15
+    split: str = setting("", "a CSV file,person,split in place of the five settings above")
+    # notebook 1: landmarks
+    channels: int = setting(32, "of the hourglass")
+    stacks: int = setting(1, "hourglasses, one after another")
+    sigma: float = setting(2.0, "of the heatmaps' peaks", unit="pixels")
+    landmark_epochs: int = setting(40, "epochs of the hourglass")
+    hourglass: str = setting(
+        "shipped",
+        "whose landmarks align the faces; trained: by notebook 1",
+        choices=("shipped", "trained", "mtcnn", "a file"),
+    )
+    # notebooks 2 to 4: the recogniser
+    encoder: str = setting("resnet10_small", "of timm or torchvision, or of helpers/encoders.py")
+    encoder_size: int = setting(64, "side of the face that the encoder sees", unit="pixels")
+    encoder_options: dict = setting({}, "of the model itself, such as {patch: 16} for mamba")
+    face_stem: bool = setting(False, "for ResNets: a first layer for small faces")
+    flat_head: bool = setting(False, "for ResNets: the embedding sees each place of the last map")
+    embedding: int = setting(128, "numbers in an embedding")
+    weights: str = setting("none", "first ones: none, imagenet, or an encoder.safetensors")
+    # how it is trained
+    batch_size: int = setting(16, "of all processes together", unit="photos")
+    photos_each: int | None = setting(None, "K: so many photos of each person in a batch", least=2)
+    epochs: int = setting(60, "of the trainings that notebooks compare")
+    hours: float | None = setting(None, "a limit; the schedule ends by then", unit="hours")
+    optimizer: str = setting("adamw", "how steps are made", choices=("adam", "adamw", "sgd"))
+    lr: float = setting(1e-3, "the highest learning rate")
+    weight_decay: float = setting(0.05, "of matrices, at each step", least=0)
+    schedule: str = setting(
+        "onecycle",
+        "of the learning rate",
+        choices=("onecycle", "cosine", "restarts", "warmup", "constant"),
+    )
+    T_0: int = setting(3, "for restarts: epochs between two of them")
+    eta_min: float | None = setting(
+        None, "for cosine and restarts: the lowest rate; else 0, and a tenth of lr", least=0
+    )
+    clip: float = setting(5.0, "longest gradient; longer ones are shortened to it")
+    augment: str = setting("jitter", "a file of helpers/config/augment: none, jitter, strong, ...")
+    freeze: list | None = setting(None, "first layers frozen in each epoch, such as [7,7,5,2]")
+    best: str | None = setting(
+        None,
+        "the curve whose highest epoch is kept as best.safetensors",
+        choices=("held_out_accuracy", "held_out_knn"),
+    )
+    study_epochs: int = setting(10, "of each training of the side studies")
+    study_encoders: str = setting(
+        "resnet10_small mobilenetv3_small_100 mamba",
+        "encoders of the side study, with spaces between",
+    )
+    # notebook 4: the transformer
+    vit: str = setting("vit_tiny_patch16_224", "of timm")
+    vit_weights: str = setting(
+        "shipped",
+        "first ones; none: a small one, first trained on this dataset; shipped brings its own vit",
+        choices=("shipped", "imagenet", "none", "a file"),
+    )
+    vit_blocks: int = setting(2, "last blocks that are fine-tuned")
+    vit_epochs: int = setting(15, "of fine-tuning")
+    # notebook 5: the pipeline
+    recogniser: str = setting(
+        "shipped",
+        "whose embeddings are compared; trained: by notebook 3; or another library's",
+        choices=("shipped", "trained", "sface", "dlib", "facenet", "a file"),
+    )
+
+    def __post_init__(self):
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.name in ("hourglass", "recogniser"):
+                value = RENAMED.get(value, value)
+            object.__setattr__(self, one.name, checked(one, value))
 
     @property
-    def dataset_name(self):
+    def dataset_name(self) -> str:
         """The dataset's name as part of file names; paths that end alike stay apart."""
         if self.dataset in DATASETS:
             return self.dataset
@@ -66,8 +116,11 @@ class Settings:
         return f"{path.name}-{zlib.crc32(str(path).encode()):08x}"
 
     @property
-    def run_dir(self):
-        """Where runs are kept: one folder for each choice of the people trained on, so that no stranger leaks in."""
+    def run_dir(self) -> Path:
+        """The folder of runs: one for each choice of the people trained on.
+
+        So nobody that one run is trained on is taken for an unseen identity by another.
+        """
         who = f"{self.people}_{self.probe_people}_{self.distractor_people}"
         if self.split:
             who = f"{Path(self.split).stem}-{zlib.crc32(Path(self.split).read_bytes()):08x}"
@@ -76,37 +129,29 @@ class Settings:
         return Path(self.runs_dir) / f"{self.dataset_name}_{who}_seed{self.seed}"
 
     @property
-    def torch_device(self):
-        """The device that `auto` stands for: CUDA, else Apple's MPS, else the CPU."""
-        if self.device != "auto":
-            if self.device.startswith("cuda") and not torch.cuda.is_available():
-                raise ValueError(
-                    f"FACES_DEVICE is '{self.device}', but torch sees no CUDA GPU here; leave it at auto."
-                )
-            if self.device == "mps" and not torch.backends.mps.is_available():
-                raise ValueError(
-                    "FACES_DEVICE is 'mps', but torch sees no Apple GPU here; leave it at auto."
-                )
-            if (
-                self.device.startswith("cuda:")
-                and int(self.device[5:]) >= torch.cuda.device_count()
-            ):
-                raise ValueError(
-                    f"FACES_DEVICE is '{self.device}', but torch sees {torch.cuda.device_count()} CUDA GPUs here."
-                )
-            return torch.device(self.device)
-        return torch.device(
-            "cuda"
-            if torch.cuda.is_available()
-            else "mps"
-            if torch.backends.mps.is_available()
-            else "cpu"
-        )
+    def torch_device(self) -> torch.device:
+        """The device; auto: CUDA, else Apple's MPS, else the CPU. ValueError if it is not there."""
+        cuda, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
+        if self.device == "auto":
+            return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+        wanted = torch.device(self.device)
+        if wanted.type == "cuda" and (wanted.index or 0) >= cuda:
+            raise ValueError(
+                f"FACES_DEVICE is '{self.device}', but torch sees {cuda or 'no'} CUDA GPUs here; "
+                "leave it at auto."
+            )
+        if wanted.type == "mps" and not mps:
+            raise ValueError(
+                "FACES_DEVICE is 'mps', but torch sees no Apple GPU here; leave it at auto."
+            )
+        return wanted
 
 
-DATASETS = ("orl", "lfw", "celeba")
 # what differs from the defaults on the larger datasets, which are meant for a GPU
-LARGE = dict(
+GPU_DEFAULTS = dict(
+    people=500,
+    probe_people=200,
+    distractor_people=1000,
     epochs=40,
     channels=64,
     encoder="resnet34",
@@ -114,94 +159,64 @@ LARGE = dict(
     embedding=512,
     batch_size=128,
     weights="imagenet",
-    study_epochs=10,
-    study_encoders="resnet34 resnet50 resnext50_32x4d efficientnet_b0 efficientnet_v2_m mobilenet_v2",
+    study_encoders=(
+        "resnet34 resnet50 resnext50_32x4d efficientnet_b0 efficientnet_v2_m mobilenet_v2"
+    ),
     vit="vit_base_patch16_224.augreg_in21k_ft_in1k",
     vit_weights="imagenet",
     vit_epochs=3,
     vit_blocks=3,
 )
 PRESETS = {
-    "lfw": dict(people=500, probe_people=200, distractor_people=1000, landmark_epochs=10, **LARGE),
-    # what ships has seen CelebA's people, who are then no strangers
-    "celeba": dict(
-        people=500,
-        probe_people=200,
-        distractor_people=1000,
-        landmark_epochs=5,
-        recogniser="trained",
-        **LARGE,
-    ),
+    "lfw": GPU_DEFAULTS | {"landmark_epochs": 10},
+    # what ships has seen CelebA's people, who are then no unseen identities
+    "celeba": GPU_DEFAULTS | {"landmark_epochs": 5, "recogniser": "trained"},
 }
-# what settings and values were called before
+# what settings, and values of some, were called before
 RENAMED = {"roles": "split", "query_people": "probe_people", "own": "trained"}
+FIELDS = {field.name: field for field in fields(Settings)}
+BY_LOWER_NAME = {name.lower(): name for name in FIELDS}  # T_0 is FACES_T_0
 
 
-def load_settings(environment=os.environ):
-    """The defaults, those of the dataset, then whatever FACES_* variables say."""
-    known = {field.name: field.type for field in fields(Settings)}
-    given = {}
+def load_settings(
+    environment: Mapping[str, str] = os.environ, given: Mapping[str, object] | None = None
+) -> Settings:
+    """The defaults, those of the dataset, then FACES_* variables, then what is `given`; checked.
+
+    Args:
+        environment: its other variables are ignored.
+        given: {name: value or text}, such as the words of a command.
+
+    Raises:
+        ValueError: there is no such setting, or its value is of another kind or out of range.
+    """
+    values = {}
     for variable, text in environment.items():
         if variable.startswith("FACES_"):
-            name = variable[len("FACES_") :].lower()
-            name = RENAMED.get(name, name)
-            if name not in known:
-                raise ValueError(
-                    f"There is no setting {variable}: choose one of "
-                    f"{', '.join('FACES_' + n.upper() for n in known)}."
-                )
-            if name in ("hourglass", "recogniser"):
-                text = RENAMED.get(text, text)
-            given[name] = _convert(variable, text, known[name])
-    settings = replace(Settings(**PRESETS.get(given.get("dataset", "orl"), {})), **given)
-    for name, kind in known.items():
-        least = 0 if name in ("seed", "split_seed", "distractor_people", "test_share") else 1e-9
-        if kind in (int, float) and getattr(settings, name) < least:
-            raise ValueError(
-                f"FACES_{name.upper()} is {getattr(settings, name)}, which is too small."
-            )
-        if kind is str and name != "split" and not getattr(settings, name).strip():
-            raise ValueError(f"FACES_{name.upper()} is empty: give it a value, or do not set it.")
-    if settings.test_share >= 1:
-        raise ValueError(
-            f"FACES_TEST_SHARE is {settings.test_share}, which leaves no photos to train on; choose 0.2, say."
-        )
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", settings.device):
-        raise ValueError(
-            f"FACES_DEVICE is '{settings.device}': choose auto, cpu, cuda or mps, or one of several GPUs, such as cuda:1."
-        )
-    if settings.split and not Path(settings.split).is_file():
-        raise ValueError(
-            f"FACES_SPLIT is '{settings.split}', but there is no such file: give a CSV file,person,split."
-        )
-    if (
-        settings.hourglass not in ("shipped", "trained", "mtcnn")
-        and not Path(settings.hourglass).is_file()
-    ):
-        raise ValueError(
-            f"FACES_HOURGLASS is '{settings.hourglass}': choose shipped, own, mtcnn, or the path of a "
-            "hourglass that was trained."
-        )
-    for name, choices in {
-        "recogniser": ("shipped", "trained", "sface", "dlib", "facenet"),
-        "vit_weights": ("shipped", "imagenet", "none"),
-    }.items():
-        chosen = getattr(settings, name)
-        if chosen not in choices and not Path(chosen).is_file():
-            raise ValueError(
-                f"FACES_{name.upper()} is '{chosen}': choose {', '.join(choices)}, or the path of an "
-                "encoder.safetensors that was trained."
-            )
-    return settings
+            values[_name(variable[len("FACES_") :].lower())] = text
+    for name, value in (given or {}).items():
+        values[_name(name)] = value
+    return Settings(**PRESETS.get(values.get("dataset"), {}) | values)
 
 
-def _convert(variable, text, kind):
-    try:
-        value = kind(text)
-    except ValueError:
-        raise ValueError(
-            f"{variable} is '{text}', but it must be of the kind '{kind.__name__}'."
-        ) from None
-    if kind is float and not math.isfinite(value):
-        raise ValueError(f"{variable} is '{text}', but it must be a finite number.")
-    return value
+def _name(name):
+    name = RENAMED.get(name, name)
+    if name.lower() not in BY_LOWER_NAME:
+        every = ", ".join("FACES_" + n.upper() for n in FIELDS)
+        raise ValueError(f"There is no setting FACES_{name.upper()}: choose one of {every}.")
+    return BY_LOWER_NAME[name.lower()]
+
+
+def table() -> str:
+    """Every setting on a line: its name, default, unit and help."""
+    lines = []
+    for name, one in FIELDS.items():
+        unit = f" ({one.metadata['unit']})" if one.metadata["unit"] else ""
+        choices = ", ".join(one.metadata["choices"])
+        about = f"{one.metadata['help']}{unit}{': ' if choices else ''}{choices}"
+        lines.append(f"{name:18} {str(default_of(one)):22} {about}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table())

@@ -9,7 +9,8 @@ from torch import nn
 
 from . import evaluation
 from .aligned_data import RecognitionData
-from .ingredients import code_digests, data_digest, digest
+from .code_digests import code_digests
+from .digests import data_digest, digest
 from .losses import MarginHead
 from .networks import new_encoder
 from .progress import progress_bar
@@ -27,8 +28,8 @@ def study(
     """Train and measure one recogniser for each variant, all from the same seed.
 
     Args:
-        variants: {label: changes}; changes of settings (encoder, weights, seed, ...), options of
-            `fit` (optimizer, freezer, ...), or encoder_options, such as {"flat_head": True}.
+        variants: {label: changes}; changes of settings (encoder, optimizer, seed, ...), or options
+            of `fit` (freezer, augment, ...).
         data: to train on and to measure with.
         settings: what is not changed; study_epochs says how far each training goes.
         make_loss: (embedding, num_classes) -> the loss; ArcFace unless another is given.
@@ -37,7 +38,9 @@ def study(
         {label: its Run}, whose results are those of `figures`.
     """
     measured = _digest_of_measurement(data)
-    names = {field.name for field in fields(settings)}
+    names = {field.name for field in fields(settings)} - {
+        "augment"
+    }  # may be no text, but a function
     runs = {}
     for label, changes in (bar := progress_bar(variants.items())):
         bar.set_description(label)
@@ -46,7 +49,7 @@ def study(
         variant = replace(settings, epochs=settings.study_epochs, **changed)
         torch.manual_seed(variant.seed)
         loss = make_loss(variant.embedding, data.num_classes)
-        encoder = new_encoder(variant, **options.pop("encoder_options", {}))
+        encoder = new_encoder(variant)
         encoder, run = train_recogniser(
             "study", loss, data, variant, encoder, progress=False, **options
         )

@@ -1,8 +1,9 @@
-"""Train a recogniser by command: `python -m helpers.train dataset=celeba loss=arcface encoder=resnet34 epochs=40`.
+"""Train a recogniser by command: `python -m helpers.train dataset=celeba loss=arcface epochs=40`.
 
-Every setting stands in helpers/config/train.yaml; `-m loss=ce,arcface,triplet` trains one after another. A run that was
-stopped goes on when the same command is given again. An error is one sentence; `--debug` shows where it came from. On
-several GPUs, or processes: `accelerate launch --multi_gpu --num_processes 2 -m helpers.train loss=arcface`.
+Every setting of helpers/settings.py may be given, and what helpers/config/train.yaml adds;
+`-m loss=ce,arcface,triplet` trains one after another. A run that was stopped goes on when the same
+command is given again. An error is one sentence; `--debug` shows where it came from. On several
+GPUs, or processes: `accelerate launch --multi_gpu --num_processes 2 -m helpers.train loss=arcface`.
 """
 
 import argparse
@@ -11,30 +12,28 @@ import difflib
 import os
 import re
 import sys
-from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
 import hydra
 import torch
 from accelerate import PartialState
-from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors.torch import load_file
 
 from .aligned_data import recognition_data
-from .batches import people_by_photos
 from .comparison import FPR, shown
-from .encoders import LayerFreezer, embed
+from .configured import GIVEN
+from .encoders import embed
 from .evaluation import figures
 from .metrics import left_out
 from .model_files import save_model
 from .networks import new_encoder
 from .recognisers import train_recogniser
-from .settings import RENAMED, Settings, load_settings
+from .settings import FIELDS, RENAMED, load_settings
 from .teachers import teacher_embeddings
 from .verification import measure
 
@@ -63,117 +62,81 @@ def main(config):
         raise _Stop(error) from None
 
 
-def train(config):
+def train(config: DictConfig) -> None:
     """Train as the configuration says, measure, and leave encoder.safetensors in the run folder."""
-    given = {
-        f"FACES_{field.name.upper()}": str(config[field.name])
-        for field in fields(Settings)
-        if config.get(field.name) is not None
-    }
-    settings = load_settings(os.environ | given)
-    # the others wait while one makes the aligned faces, which takes longer than the usual ten minutes
+    given = {name: config[name] for name in GIVEN if config[name] is not None}
+    settings = load_settings(given=OmegaConf.to_container(OmegaConf.create(given)))
+    # the others wait while one makes the aligned faces, which takes longer than ten minutes
     processes = PartialState(cpu=settings.torch_device.type == "cpu", timeout=timedelta(hours=12))
-    options = OmegaConf.to_container(config.encoder_options) if config.encoder_options else {}
-    with (
-        processes.main_process_first()
-    ):  # the encoder first: where its weights can't be fetched, one learns of it at once
-        encoder = new_encoder(
-            settings, face_stem=config.face_stem, flat_head=config.flat_head, **options
-        )
+    with processes.main_process_first():
+        encoder = new_encoder(settings)  # first: if its weights can't be fetched, that shows now
         data = recognition_data(settings)
-    for field in fields(Settings):  # what was null, now as it is
-        if field.name in config:
-            config[field.name] = getattr(settings, field.name)
+    for name in GIVEN:  # what was null, now as it is
+        config[name] = getattr(settings, name)
     config.classes = data.num_classes
+    augment = instantiate(config.augment)
     torch.manual_seed(settings.seed)
     loss = instantiate(config.loss)
-    batches = batches_of(config.photos_each, data.train_labels, settings.batch_size)
     targets = None
     if config.teacher:
         teachers = [config.teacher] if isinstance(config.teacher, str) else list(config.teacher)
         targets = teacher_embeddings(teachers, data, settings.embedding, settings.torch_device)
+    files = {"config.yaml": OmegaConf.to_yaml(config)}
     encoder, run = train_recogniser(
-        config.name,
-        loss,
-        data,
-        settings,
-        encoder,
-        targets,
-        batches=batches,
-        augment=instantiate(config.augment),
-        hours=config.hours,
-        optimizer=config.optimizer,
-        lr=config.lr,
-        weight_decay=config.weight_decay,
-        schedule=config.schedule,
-        T_0=config.T_0,
-        eta_min=config.eta_min,
-        best=config.best,
-        freezer=config.freeze and LayerFreezer(config.freeze),
-        extra_files={"config.yaml": OmegaConf.to_yaml(config)},
+        config.name, loss, data, settings, encoder, targets, augment=augment, extra_files=files
     )
     if processes.is_main_process:
-        if config.best:  # its centres are not kept: those of the last epoch fit no other encoder
-            encoder.load_state_dict(load_file(run.folder / "best.safetensors"))
-            loss = None
-            epoch = max(run.history, key=lambda row: row[config.best])["epoch"]
-            print(
-                f"The best epoch by {config.best} is {epoch:.0f} of {len(run.history)}; it is measured and kept."
-            )
-        results = figures(encoder, data, loss)
-        run.save_results(**results)
-        try:
-            notes = {
-                "verifier": measure(
-                    embed(encoder, data.probe),
-                    data.probe_labels,
-                    embed(encoder, data.distractors),
-                    data.distractor_labels,
-                ).to_text()
-            }
-        except ValueError as error:
-            notes = {}
-            print(f"No thresholds are kept with the encoder: {error}")
-        save_model(
-            encoder,
-            run.folder / "encoder.safetensors",
-            loss=run.settings["loss"],
-            epochs=run.settings["epochs"],
-            seed=settings.seed,
-            dataset=settings.dataset_name,
-            people=data.num_classes,
-            photos=len(data.train),
-            **notes,
-        )
-        print(f"\n{run.folder}: {len(run.history)} epochs in {run.seconds / 60:.1f} minutes")
-        for key in ("accuracy", "knn_accuracy", "tpr", "recall@1", "r_precision", "map@r"):
-            if key in results:
-                print(f"{key:14s} {shown(results, key)}")
-        if sentence := left_out(FPR, results["pairs_of_people"]):
-            print(sentence)
-    # at exit, since a multirun comes here again; not after an error, when the others may wait in the middle of a step
+        if settings.best:
+            _take_best(encoder, run, settings.best)
+            loss = None  # its centres are not kept: those of the last epoch fit no other encoder
+        _measure_and_save(encoder, run, data, loss, settings)
+    # at exit, since a multirun comes here again; not after an error, when the others may wait in
+    # the middle of a step
     atexit.register(processes.destroy_process_group)
 
 
-def configured_loss(name, embedding, people):
-    """A loss of helpers/config/loss by its name, and how many photos of each person it wants in a batch (None: any)."""
-    with initialize_config_module("helpers.config", version_base="1.3"):
-        config = compose("train", [f"loss={name}", f"embedding={embedding}", f"classes={people}"])
-    return instantiate(config.loss), config.photos_each
+def _take_best(encoder, run, best):
+    """Load the weights of the epoch whose number `best` was highest."""
+    encoder.load_state_dict(load_file(run.folder / "best.safetensors"))
+    epoch = max(run.history, key=lambda row: row[best])["epoch"]
+    print(
+        f"The best epoch by {best} is {epoch:.0f} of {len(run.history)}; it is measured and kept."
+    )
 
 
-def batches_of(photos_each, people, batch_size):
-    """Batches with so many photos of each person, or None, for fit's own."""
-    return photos_each and people_by_photos(people, max(2, batch_size // photos_each), photos_each)
+def _measure_and_save(encoder, run, data, loss, settings):
+    """Leave results.json, and encoder.safetensors with its thresholds; print what it is worth."""
+    results = figures(encoder, data, loss)
+    run.save_results(**results)
+    notes = {}
+    try:
+        probe, distractors = embed(encoder, data.probe), embed(encoder, data.distractors)
+        verifier = measure(probe, data.probe_labels, distractors, data.distractor_labels)
+        notes["verifier"] = verifier.to_text()
+    except ValueError as error:
+        print(f"No thresholds are kept with the encoder: {error}")
+    save_model(
+        encoder,
+        run.folder / "encoder.safetensors",
+        loss=run.settings["loss"],
+        epochs=run.settings["epochs"],
+        seed=settings.seed,
+        dataset=settings.dataset_name,
+        people=data.num_classes,
+        photos=len(data.train),
+        **notes,
+    )
+    print(f"\n{run.folder}: {len(run.history)} epochs in {run.seconds / 60:.1f} minutes")
+    for key in ("accuracy", "knn_accuracy", "tpr", "recall@1", "r_precision", "map@r"):
+        if key in results:
+            print(f"{key:14s} {shown(results, key)}")
+    if sentence := left_out(FPR, results["pairs_of_people"]):
+        print(sentence)
 
 
 def overrides(words: list) -> list:
     """The words of the command line as Hydra takes them: paths of any name in quotes, and no setting that there is not."""
-    known = {
-        *OmegaConf.load(Path(__file__).with_name("config") / "train.yaml"),
-        "loss",
-        "augment",
-    } - {"defaults"}
+    known = {*FIELDS, "loss", "name", "teacher", "classes", "hydra"}
     several = bool({"-m", "--multirun"} & set(words))
     own_file = any(
         word.partition("=")[0] in ("--config-name", "-cn") for word in words
@@ -197,9 +160,11 @@ def overrides(words: list) -> list:
                 + (
                     f": did you mean {near[0]}?"
                     if near
-                    else "; helpers/config/train.yaml has them all."
+                    else "; python -m helpers.settings lists them all."
                 )
             )
+        if key.startswith("augment.") and "_target_" not in key:
+            word = f"++{word}"  # of the augmentation's class, whose defaults no file repeats
         done.append(f"{key}={_quoted(value, several)}" if key.lstrip("+") in PATHS else word)
     return done
 

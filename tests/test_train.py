@@ -163,7 +163,7 @@ def test_several_paths_are_tried_one_after_another():
         ("+batchsize=3", "did you mean batch_size"),
         ("++epoch=3", "did you mean epochs"),
         ("los=ce", "did you mean loss"),
-        ("qqq=1", "train.yaml"),
+        ("qqq=1", "helpers.settings lists"),
     ],
 )
 def test_misspelt_settings_are_refused(word, says):

@@ -19,9 +19,11 @@ from helpers import runs
 from helpers.augment import Jitter
 from helpers.batches import people_by_photos, shuffled
 from helpers.encoders import Encoder, LayerFreezer
+from helpers.ingredients import fingerprint
 from helpers.losses import MarginHead, TripletLoss
+from helpers.optimisers import parameter_groups
 from helpers.runs import Run, saved_runs
-from helpers.training import fingerprint, fit, parameter_groups
+from helpers.training import fit
 
 
 class StopAt(Jitter):
@@ -568,7 +570,7 @@ def test_interrupted_the_same_objects_go_on_and_nothing_is_left_open(tmp_path, r
 
 
 def test_random_numbers_differ_between_seeds_epochs_steps_and_processes():
-    from helpers.training import seed_all
+    from helpers.devices import seed_all
 
     drawn = set()
     cases = [
