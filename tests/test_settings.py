@@ -1,12 +1,21 @@
 """Every setting can be overridden, and a wrong one is named."""
 
+from dataclasses import fields, replace
+
 import pytest
+from hydra import compose, initialize_config_module
 
-from helpers.settings import Settings, load_settings
+from helpers import configured
+from helpers.setting_values import default_of
+from helpers.settings import FIELDS, Settings, load_settings, table
+from helpers.training_plan import Plan
 
 
-def test_defaults_and_overrides():
-    assert load_settings({}) == Settings()
+def kinds(field):
+    return getattr(field.type, "__args__", (field.type,))
+
+
+def test_settings_are_overridden():
     changed = load_settings(
         {"FACES_EPOCHS": "5", "FACES_VIT_WEIGHTS": "none", "FACES_SIGMA": "1.5", "HOME": "x"}
     )
@@ -76,3 +85,81 @@ def test_devices_that_do_not_exist_are_refused_at_once(device):
 def test_empty_settings_are_refused(variable):
     with pytest.raises(ValueError, match=f"{variable} is empty"):
         load_settings({variable: " "})
+
+
+def as_text(value):
+    return "none" if value is None else str(value)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_each_setting_has_one_name_and_default_everywhere(name):
+    """As FACES_…, as a word of the command, and in Python."""
+    default = default_of(FIELDS[name])
+    assert getattr(load_settings({}), name) == default
+    if name != "split":
+        assert getattr(load_settings({f"FACES_{name.upper()}": as_text(default)}), name) == default
+    assert getattr(load_settings({}, {name: default}), name) == default
+    assert FIELDS[name].metadata["help"]
+
+
+def test_hydra_takes_every_setting_and_adds_few():
+    with initialize_config_module("helpers.config", version_base="1.3"):
+        config = compose("train")
+    added = {"name", "classes", "teacher", "loss", "augment"}
+    assert set(config) == set(FIELDS) | added
+    assert all(config[name] is None for name in configured.GIVEN)
+
+
+def test_fit_repeats_no_default():
+    plan = {field.name: field.default for field in fields(Plan)}
+    shared = plan.keys() & FIELDS.keys() - {"epochs", "augment"}
+    assert len(shared) > 8 and all(plan[name] == default_of(FIELDS[name]) for name in shared)
+
+
+def test_the_environment_chooses_the_augmentation_of_a_command(monkeypatch):
+    monkeypatch.setenv("FACES_AUGMENT", "strong")
+    with initialize_config_module("helpers.config", version_base="1.3"):
+        assert len(compose("train").augment._args_) == 3
+        assert compose("train", ["augment=none"]).augment._target_.endswith("Compose")
+
+
+NUMBERS = [name for name, one in FIELDS.items() if {int, float} & set(kinds(one))]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "many", ""])
+def test_no_number_may_be_nonsense(name, text):
+    if text == "" and None.__class__ in kinds(FIELDS[name]):
+        assert load_settings({f"FACES_{name.upper()}": text}) == Settings()
+        return
+    with pytest.raises(ValueError, match=f"FACES_{name.upper()} is '?{text}"):
+        load_settings({f"FACES_{name.upper()}": text})
+
+
+def test_python_is_checked_as_the_environment_is():
+    for wrong in ({"lr": float("nan")}, {"epochs": 0}, {"optimizer": "adamm"}, {"epochs": 1.5}):
+        (name,) = wrong
+        with pytest.raises(ValueError, match=f"FACES_{name.upper()} is"):
+            replace(Settings(), **wrong)
+
+
+@pytest.mark.parametrize(
+    "variable, text, name, value",
+    [
+        ("FACES_LR", "1e-4", "lr", 1e-4),
+        ("FACES_FREEZE", "[7, 7, 5]", "freeze", [7, 7, 5]),
+        ("FACES_ENCODER_OPTIONS", "{patch: 16}", "encoder_options", {"patch": 16}),
+        ("FACES_FLAT_HEAD", "true", "flat_head", True),
+        ("FACES_HOURS", "none", "hours", None),
+        ("FACES_T_0", "5", "T_0", 5),
+        ("FACES_RECOGNISER", "own", "recogniser", "trained"),
+        ("FACES_QUERY_PEOPLE", "9", "probe_people", 9),
+    ],
+)
+def test_what_a_command_takes_and_what_was_typed_before(variable, text, name, value):
+    assert getattr(load_settings({variable: text}), name) == value
+
+
+def test_all_settings_are_listed():
+    listed = [line.split()[0] for line in table().splitlines()]
+    assert listed == list(FIELDS)

@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 from helpers import train as train_command
+from helpers.augment import Jitter
 from helpers.course import load_model
 from helpers.encoders import Encoder
 from helpers.runs import saved_runs
@@ -45,6 +46,13 @@ def test_every_augmentation_of_the_configuration_keeps_range_and_people(name, ra
     times = 6 if name == "six" else 1
     assert faces.shape[:2] == (24 * times, 3) and torch.equal(people, random_faces[1].repeat(times))
     assert faces.min() >= 0 and faces.max() <= 255
+
+
+def test_the_numbers_of_an_augmentation_may_be_given_though_no_file_repeats_them():
+    with initialize_config_module("helpers.config", version_base="1.3"):
+        config = compose("train", train_command.overrides(["augment.degrees=20"]))
+    jitter = instantiate(config.augment)
+    assert (jitter.degrees, jitter.scale) == (20, Jitter().scale)
 
 
 def command(folder, *words, launcher=("-m", "helpers.train")):
