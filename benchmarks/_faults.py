@@ -188,8 +188,8 @@ FAULTS = [
     (
         "losses",
         "accuracy is that of the exam with a margin",
-        'health = {"accuracy": accuracy(cosine, people)',
-        'health = {"accuracy": accuracy(logits, people)',
+        '"accuracy": accuracy(cosine, labels)',
+        '"accuracy": accuracy(logits, labels)',
     ),
     (
         "batches",
@@ -234,15 +234,15 @@ REVIEW = [
     (
         "losses",
         "past pi the margin is forgotten",
-        "cosine - self.m * torch.tensor(self.m).sin()",
-        "cosine - self.m",
+        "cosine - m * math.sin(m))",
+        "cosine - m)",
         "test_losses -k past_pi",
     ),
     (
         "losses",
         "AdaFace's mean moves at once",
-        "torch.stack([lengths.mean(), lengths.std()]), 0.01)",
-        "torch.stack([lengths.mean(), lengths.std()]), 0.99)",
+        "torch.stack([norms.mean(), norms.std()]), 0.01)",
+        "torch.stack([norms.mean(), norms.std()]), 0.99)",
         "test_losses -k slow_mean",
     ),
     (

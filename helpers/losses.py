@@ -1,10 +1,11 @@
-"""What pulls photos of one person together: softmax heads with margins, imitation, and mixtures.
+"""Losses that pull photos of one person together: margins, distillation, mixtures.
 
-Triplets and contrast, which compare the photos of a batch, stand in batch_losses.py and can be had from here too.
-
-Every loss takes features (N, D) and people (N,), works in float32 whatever autocast says, and returns a scalar
-and a dict of its own health: numbers that show a collapse before the loss does.
+Triplet and contrastive losses, which compare the photos of a batch, are in batch_losses.py and can
+be imported from here too. Every loss takes features (N, D) and labels (N,), works in float32 also
+under autocast, and returns a scalar and a dict of numbers that show a collapse before it does.
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -21,37 +22,87 @@ from .batch_losses import (  # noqa: F401
 )
 
 
-class CrossEntropy(nn.Module):
-    """Plain softmax classifier: one linear layer of `people` outputs on the features as they come."""
+def arcface(cosine: torch.Tensor, m: float) -> torch.Tensor:
+    """cos(theta + m): the angle must win even if it were larger by m.
 
-    def __init__(self, dim, people):
+    Deng et al. 2019, "ArcFace", https://arxiv.org/abs/1801.07698.
+
+    Args:
+        cosine: of the angle theta to the true class centre, -1 to 1, any shape.
+        m: the margin in radians.
+    """
+    theta = cosine.clamp(-1 + 1e-5, 1 - 1e-5).acos()  # acos has an infinite slope at 1 and -1
+    # beyond pi the cosine would rise again; go on falling instead, as InsightFace does
+    return torch.where(theta + m < math.pi, (theta + m).cos(), cosine - m * math.sin(m))
+
+
+def cosface(cosine: torch.Tensor, m: float) -> torch.Tensor:
+    """cos(theta) - m. Wang et al. 2018, "CosFace", https://arxiv.org/abs/1801.09414."""
+    return cosine - m
+
+
+def adaface(cosine: torch.Tensor, m: float, quality: torch.Tensor) -> torch.Tensor:
+    """cos(theta - m q) - (m + m q): a margin that depends on the photo's quality q.
+
+    Poor photos (q = -1) get ArcFace's margin, average ones (q = 0) CosFace's, good ones (q = 1) one
+    that is largest where the angle is large. Kim et al. 2022, "AdaFace",
+    https://arxiv.org/abs/2204.00964.
+
+    Args:
+        cosine: of the angle theta to the true class centre, -1 to 1, any shape.
+        m: the margin.
+        quality: -1 to 1, of the same shape.
+    """
+    theta = cosine.clamp(-1 + 1e-5, 1 - 1e-5).acos()
+    turned = (theta - m * quality).clamp(1e-3, math.pi - 1e-3)
+    return turned.cos() - (m + m * quality)
+
+
+class CrossEntropy(nn.Module):
+    """Plain softmax classifier: one linear layer on the features, which are not normalised.
+
+    Args:
+        dim: D, the size of the features.
+        num_classes: how many identities are trained on.
+    """
+
+    def __init__(self, dim: int, num_classes: int):
         super().__init__()
-        self.linear, self.classes = nn.Linear(dim, people), people
+        self.linear, self.classes = nn.Linear(dim, num_classes), num_classes
 
     @in_float32
-    def forward(self, features, people):
+    def forward(self, features: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, dict]:
         logits = self.linear(features)
-        return F.cross_entropy(logits, people), {
-            "accuracy": accuracy(logits, people),
+        return F.cross_entropy(logits, labels), {
+            "accuracy": accuracy(logits, labels),
             "spherical_variance": spherical_variance(features),
         }
 
-    def logits(self, features):
-        """Class scores (N, people), to predict with."""
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        """Class scores (N, num_classes), for prediction."""
         return self.linear(features.float())
 
 
 class MarginHead(nn.Module):
-    """Softmax over cosines with a margin for the true person: s * cos(theta + m) or s * (cos(theta) - m), or in between.
+    """Softmax over s times the cosine to each class centre, with a margin for the true class.
 
-    kind: "arcface" (Deng et al. 2019, https://arxiv.org/abs/1801.07698; m in radians), "cosface" (Wang et al.
-    2018, https://arxiv.org/abs/1801.09414; m of cosine), or "adaface" (Kim et al. 2022,
-    https://arxiv.org/abs/2204.00964), which tells good photos by their long features: poor ones get ArcFace's margin,
-    middling ones CosFace's, good ones one that spares easy faces. m = 0 is the normalised softmax.
-    The first loss is about s sin(m) + log(people): with s = 64 and m = 0.5 it is far above log(people).
+    With m = 0 it is the normalised softmax. With random features the first loss is about
+    s sin(m) + log(num_classes): with s = 64 and m = 0.5 far above log(num_classes).
+
+    Args:
+        dim: D, the size of the features.
+        num_classes: how many identities are trained on.
+        s: the scale, above 0.
+        m: the margin, 0 to 3.14: radians for ArcFace, units of cosine for CosFace.
+        kind: arcface, cosface or adaface, the functions above.
+
+    Raises:
+        ValueError: kind is none of the three, or a number is outside its range.
     """
 
-    def __init__(self, dim, people, s=16.0, m=0.3, kind="arcface"):
+    def __init__(
+        self, dim: int, num_classes: int, s: float = 16.0, m: float = 0.3, kind: str = "arcface"
+    ):
         super().__init__()
         if kind not in ("arcface", "cosface", "adaface"):
             raise ValueError(
@@ -59,131 +110,121 @@ class MarginHead(nn.Module):
             )
         check_range(1e-6, s=s)
         check_range(0, 3.14, m=m)
-        self.s, self.m, self.kind, self.classes = s, m, kind, people
-        self.centres = nn.Parameter(torch.empty(people, dim))
+        self.s, self.m, self.kind, self.classes = s, m, kind, num_classes
+        self.centres = nn.Parameter(torch.empty(num_classes, dim))
         nn.init.xavier_normal_(self.centres)
-        if (
-            kind == "adaface"
-        ):  # running mean and deviation of the features' lengths; AdaFace's first values
-            self.register_buffer("length", torch.tensor([20.0, 100.0]))
+        if kind == "adaface":  # running mean and deviation of the features' norms, as in its code
+            self.register_buffer("norms", torch.tensor([20.0, 100.0]))
 
     @in_float32
-    def forward(self, features, people):
+    def forward(self, features: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, dict]:
         cosine = F.linear(F.normalize(features), F.normalize(self.centres))
-        true = cosine.gather(1, people[:, None])
-        logits = (
-            cosine.scatter(1, people[:, None], self.with_margin(true, self.quality(features)))
-            * self.s
-        )
-        health = {
-            "accuracy": accuracy(
-                cosine, people
-            ),  # without the margin, or it is judged by a harder exam
+        true = cosine.gather(1, labels[:, None])
+        logits = self.s * cosine.scatter(1, labels[:, None], self.with_margin(true, features))
+        return F.cross_entropy(logits, labels), {
+            "accuracy": accuracy(cosine, labels),  # without the margin, as in use
             "true_cosine": true.detach().mean(),
             "spherical_variance": spherical_variance(features),
         }
-        return F.cross_entropy(logits, people), health
 
-    def quality(self, features):
-        """Where between poor (-1) and good (1) each photo stands (N, 1); None, the kind's own, but for AdaFace."""
-        if self.kind != "adaface":
-            return None
-        lengths = features.detach().norm(dim=1, keepdim=True).clamp(1e-3, 100)
+    def with_margin(
+        self, cosine: torch.Tensor, features: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The true class's cosine (N, 1) as the loss sees it; AdaFace needs the features (N, D)."""
+        if self.kind == "cosface":
+            return cosface(cosine, self.m)
+        if self.kind == "adaface":
+            return adaface(cosine, self.m, self.quality(features))
+        return arcface(cosine, self.m)
+
+    def quality(self, features: torch.Tensor) -> torch.Tensor:
+        """AdaFace's quality (N, 1), -1 to 1: how long a feature is among the recent ones."""
+        norms = features.detach().norm(dim=1, keepdim=True).clamp(1e-3, 100)
         if self.training and len(features) > 1:
-            self.length.lerp_(torch.stack([lengths.mean(), lengths.std()]), 0.01)
-        return ((lengths - self.length[0]) / (self.length[1] + 1e-3) / 3).clamp(-1, 1)
+            self.norms.lerp_(torch.stack([norms.mean(), norms.std()]), 0.01)
+        return ((norms - self.norms[0]) / (self.norms[1] + 1e-3) / 3).clamp(-1, 1)
 
-    def with_margin(self, cosine, quality=None):
-        """The true person's cosine, made harder: by the angle -m * quality, and by m + m * quality off the cosine.
-
-        quality: of the same shape as cosine. None: ArcFace takes all photos as poor (-1), CosFace as middling (0).
-        """
-        if quality is None:
-            quality = torch.full_like(cosine, -1.0 if self.kind == "arcface" else 0.0)
-        angle = -self.m * quality
-        # acos has an infinite slope at 1 and -1; stay off them
-        turned = cosine.clamp(-1 + 1e-5, 1 - 1e-5).acos() + angle
-        # past pi the cosine would rise again and reward the wrong way; go on straight down instead (as insightface)
-        hard = torch.where(
-            turned < torch.pi,
-            turned.clamp(min=0).cos(),
-            cosine - self.m * torch.tensor(self.m).sin(),
-        )
-        return torch.where(angle == 0, cosine, hard) - self.m * (1 + quality)
-
-    def logits(self, features):
-        """Scaled cosines (N, people), without the margin."""
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        """Scaled cosines (N, num_classes), without the margin, for prediction."""
         return F.linear(F.normalize(features.float()), F.normalize(self.centres)) * self.s
 
-    def extra_repr(self):
-        return f"people={len(self.centres)}, s={self.s}, m={self.m}, kind={self.kind}"
+    def extra_repr(self) -> str:
+        return f"num_classes={len(self.centres)}, s={self.s}, m={self.m}, kind={self.kind}"
 
 
-def accuracy(logits, people):
-    """Share of rows whose highest score is the true person's."""
-    return (logits.detach().argmax(1) == people).float().mean()
+def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The share of rows of logits (N, C) whose highest score is the label's (N,)."""
+    return (logits.detach().argmax(1) == labels).float().mean()
 
 
 class EmbeddingDistillation(nn.Module):
-    """Embedding distillation: one minus the cosine between features and a teacher's embeddings of the same photos.
+    """One minus the cosine between a student's features and a teacher's embeddings.
 
-    Knowledge distillation (Hinton et al. 2015, https://arxiv.org/abs/1503.02531), of embeddings: a network that is slow to
-    learn from few photos, such as a transformer, is told where each photo belongs in place of whom it shows.
-    contrast: what cosines are multiplied by in a softmax over the batch's targets, in which a photo's own should be the
-    nearest (in the spirit of Tian et al. 2020, https://arxiv.org/abs/1910.10699); 0 leaves it out. Embeddings of all
-    faces have a direction in common: the cosine alone is content with that for long, the softmax never.
+    Knowledge distillation (Hinton et al. 2015, https://arxiv.org/abs/1503.02531) of embeddings: a
+    network that learns slowly from few photos, such as a transformer, is told where each photo
+    belongs, not only whom it shows.
+
+    Args:
+        contrast: scale of the cosines in a softmax over the batch, in which each photo's own target
+            should be the nearest (after Tian et al. 2020, https://arxiv.org/abs/1910.10699); 0
+            leaves it out. All embeddings of faces share a direction, which alone gives a high
+            cosine; the softmax asks for more.
     """
 
-    def __init__(self, contrast=0.0):
+    def __init__(self, contrast: float = 0.0):
         super().__init__()
         self.contrast = contrast
 
     @in_float32
-    def forward(self, features, targets):
+    def forward(self, features: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, dict]:
         if features.shape != targets.shape:
             raise ValueError(
-                f"The student's features are {tuple(features.shape)} and what it should imitate "
-                f"{tuple(targets.shape)}: name a teacher, and give the student an embedding of its size."
+                f"The student's features are {tuple(features.shape)}, but the teacher's embeddings "
+                f"are {tuple(targets.shape)}: name a teacher, and give the student an embedding of "
+                "its size."
             )
-        unit, targets = F.normalize(features), F.normalize(targets.float())
-        cosines, own = unit @ targets.T, torch.arange(len(unit), device=unit.device)
+        cosines = F.normalize(features) @ F.normalize(targets.float()).T
+        same = torch.arange(len(cosines), device=cosines.device)
         loss = 1 - cosines.diagonal().mean()
         if self.contrast:
-            loss = loss + F.cross_entropy(self.contrast * cosines, own)
-        health = {
+            loss = loss + F.cross_entropy(self.contrast * cosines, same)
+        return loss, {
             "cosine": cosines.detach().diagonal().mean(),
-            "nearest": accuracy(cosines, own),
+            "nearest": accuracy(cosines, same),
             "spherical_variance": spherical_variance(features),
         }
-        return loss, health
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"contrast={self.contrast}"
 
 
 class Mixture(nn.Module):
-    """Weighted sum of losses on the same features, such as Mixture(1.0, TripletLoss(), 1.0, MarginHead(128, 28))."""
+    """Weighted sum of losses on the same features.
 
-    def __init__(self, *weights_and_losses):
+    Args:
+        weights_and_losses: in turn, as in Mixture(1.0, TripletLoss(), 0.5, MarginHead(128, 28)).
+    """
+
+    def __init__(self, *weights_and_losses: float | nn.Module):
         super().__init__()
         check_range(0, **{f"weight {k + 1}": w for k, w in enumerate(weights_and_losses[::2])})
         self.weights, self.losses = weights_and_losses[::2], nn.ModuleList(weights_and_losses[1::2])
 
-    def forward(self, features, people):
+    def forward(self, features: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, dict]:
         total, health = 0, {}
         for weight, loss in zip(self.weights, self.losses):
-            value, signals = loss(features, people)
+            value, signals = loss(features, labels)
             total, health = total + weight * value, health | signals
         return total, health
 
     @property
     def logits(self):
-        """The class scores of the part that has a classifier; a mixture of others has no logits."""
+        """The `logits` of the part that has a classifier; AttributeError if none has."""
         return self._classifier().logits
 
     @property
     def classes(self):
-        """How many people that classifier knows."""
+        """How many classes that classifier has."""
         return self._classifier().classes
 
     def _classifier(self):

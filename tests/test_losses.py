@@ -14,6 +14,9 @@ from helpers.losses import (
     MarginHead,
     Mixture,
     TripletLoss,
+    adaface,
+    arcface,
+    cosface,
     mine_triplets,
     pairwise_distances,
 )
@@ -81,15 +84,14 @@ def test_margin_at_cosine_one_and_minus_one_has_a_finite_slope(kind):
 
 def test_a_larger_angle_never_costs_less():
     cosine = torch.linspace(1, -1, 500)[:, None]
+    assert (arcface(cosine, 0.5).diff(dim=0) <= 1e-6).all()
     for quality in (-1, -0.5, 0, 0.5, 1):
-        harder = MarginHead(2, 2, s=1, m=0.5, kind="adaface").with_margin(
-            cosine, torch.full((500, 1), quality)
-        )
+        harder = adaface(cosine, 0.5, torch.full((500, 1), quality))
         assert (harder.diff(dim=0) <= 1e-6).all()
 
 
 def test_past_pi_the_margin_goes_straight_on():
-    """cos(theta + m) would rise again; InsightFace takes cos(theta) - m sin(m) there, the tangent's height at pi."""
+    """There cos(theta + m) would rise again; InsightFace takes cos(theta) - m sin(m)."""
     head, m = MarginHead(2, 2, s=1, m=0.5), 0.5
     cosine = torch.tensor([-0.9, -0.95, -0.99])  # theta of 2.69 and more: past pi - 0.5
     assert torch.allclose(head.with_margin(cosine), cosine - m * math.sin(m), atol=1e-6)
@@ -101,46 +103,41 @@ def test_adafaces_lengths_are_a_slow_mean():
     head = MarginHead(4, 2, kind="adaface")
     features = torch.nn.functional.normalize(torch.randn(50, 4)) * torch.linspace(1, 9, 50)[:, None]
     before, seen = (
-        head.length.clone(),
+        head.norms.clone(),
         torch.stack([torch.linspace(1, 9, 50).mean(), torch.linspace(1, 9, 50).std()]),
     )
     head(features, torch.zeros(50, dtype=torch.long))
-    assert torch.allclose(head.length, 0.99 * before + 0.01 * seen, rtol=1e-4)
+    assert torch.allclose(head.norms, 0.99 * before + 0.01 * seen, rtol=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_adaface_agrees_with_its_formula_in_float64(seed):
     features, labels = batch(seed)
     head = MarginHead(16, 6, s=30, m=0.4, kind="adaface").eval()
-    head.length = torch.tensor([4.0, 1.0])
+    head.norms = torch.tensor([4.0, 1.0])
     centres = head.centres.detach().double()
     x, cost = features.detach().double(), 0
     for row, person in zip(x, labels):
         cosine = (centres / centres.norm(dim=1, keepdim=True)) @ (row / row.norm())
         quality = min(1.0, max(-1.0, (row.norm().item() - 4) / (1 + 1e-3) * (1 / 3)))
-        theta = min(max(math.acos(cosine[person]) - 0.4 * quality, 0), math.pi)
+        theta = math.acos(cosine[person]) - 0.4 * quality
+        theta = min(max(theta, 1e-3), math.pi - 1e-3)
         logits = cosine.clone()
         logits[person] = math.cos(theta) - (0.4 + 0.4 * quality)
         cost += torch.nn.functional.cross_entropy(30 * logits, person) / len(x)
     assert head(features, labels)[0].item() == pytest.approx(cost.item(), rel=1e-4)
 
 
-def test_adaface_lies_between_the_others_and_follows_the_lengths():
+def test_adaface_lies_between_the_others_and_follows_the_norms():
     cosine = torch.linspace(0.95, -0.5, 50)[:, None]
-    adaface, arcface, cosface = (
-        MarginHead(16, 6, s=1, m=0.3, kind=kind) for kind in ("adaface", "arcface", "cosface")
-    )
-    for quality, other in ((-1.0, arcface), (0.0, cosface)):
-        same = torch.full_like(cosine, quality)
-        assert torch.allclose(adaface.with_margin(cosine, same), other.with_margin(cosine))
+    assert torch.allclose(adaface(cosine, 0.3, torch.tensor(-1.0)), arcface(cosine, 0.3))
+    assert torch.allclose(adaface(cosine, 0.3, torch.tensor(0.0)), cosface(cosine, 0.3), atol=1e-5)
+    head = MarginHead(16, 6, s=1, m=0.3, kind="adaface")
     features, labels = batch()
-    before = adaface.length.clone()
-    adaface(features, labels)
-    assert adaface.length[0] < before[0] and adaface.length[1] < before[1]
-    assert (
-        torch.equal(adaface.length, adaface.eval().length)
-        and adaface.quality(features).abs().max() <= 1
-    )
+    before = head.norms.clone()
+    head(features, labels)
+    assert head.norms[0] < before[0] and head.norms[1] < before[1]
+    assert torch.equal(head.norms, head.eval().norms) and head.quality(features).abs().max() <= 1
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -276,8 +273,8 @@ def test_unknown_names_are_refused():
         TripletLoss(mining="easy")
 
 
-def test_imitation_with_contrast_minds_what_tells_photos_apart():
-    # targets that all lie near one direction: the cosine is nearly content with that direction, the contrast is not
+def test_distillation_with_contrast_learns_what_tells_photos_apart():
+    # targets near one direction: that direction alone nearly satisfies the cosine, not the contrast
     torch.manual_seed(0)
     targets = F.normalize(torch.tensor([4.0] + [0.0] * 15) + torch.randn(24, 16) * 0.5)
     common = F.normalize(targets.mean(0), dim=0).expand(24, 16).clone()
