@@ -136,7 +136,7 @@ class Photometric:
     @staticmethod
     @cache
     def changes(side: int) -> tuple:
-        """The five, for pictures (N, 3, side, side) of 0 to 1; cached, since they are slow to make."""
+        """The five, for pictures (N, 3, side, side) of 0 to 1; cached, being slow to make."""
 
         def blurred(images):
             sigma = torch.empty(len(images), device=images.device).uniform_(0.1, 5)

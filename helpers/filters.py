@@ -1,4 +1,4 @@
-"""Grey, blur and tint of float pictures (N, 3, H, W), used by every augmentation that needs them."""
+"""Grey, blur and tint of float pictures (N, 3, H, W), for every augmentation that needs them."""
 
 import torch
 from kornia.filters import gaussian_blur2d

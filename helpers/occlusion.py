@@ -20,9 +20,9 @@ class MaskAugmentation:
 
     Args:
         p: the share of faces that are occluded, 0 to 1.
-        parts: which; each occluded face gets one, all equally likely. "upper" is a bar over the eyes,
-            "lower" one over mouth and chin, "mask" a surgical mask.
-        fill: what stands there: "colour" (one random colour), "noise" or "blur" (the blurred face).
+        parts: which; each occluded face gets one, all equally likely. "upper" is a bar over the
+            eyes, "lower" one over mouth and chin, "mask" a surgical mask.
+        fill: what stands there: "colour" (a random one), "noise" or "blur" (the blurred face).
         shift: how far a part moves at most, in pixels of a face of 112.
         scale: how much it grows or shrinks at most, the logarithm of the factor.
 
