@@ -7,10 +7,11 @@ left out, since it changes nothing: `>=` for `>` at a gallery's threshold, where
 
 FAULTS = [
     (
-        "metrics",
+        "rates",
         "a resample's TPR is over the positives near the threshold, not over all",
         "found[last, r] / positives[r]",
         "found[last, r] / found[-1, r]",
+        "test_metrics",
     ),
     (
         "metrics",
@@ -25,7 +26,13 @@ FAULTS = [
         "similarity[np.arange(len(own)), own] = -np.inf",
         "similarity[0, 0] = -np.inf",
     ),
-    ("metrics", "distractors are not counted among the negatives", "// 2 + query * others", "// 2"),
+    (
+        "rates",
+        "distractors are not counted among the negatives",
+        "// 2 + query * others",
+        "// 2",
+        "test_metrics",
+    ),
     (
         "intervals",
         "resampled means over the photos there are, not over those drawn",
@@ -194,8 +201,8 @@ FAULTS = [
     (
         "batches",
         "of each person always the same photos",
-        "own[i][torch.randperm(len(own[i]), generator=draw)[:self.K]]",
-        "own[i][:self.K]",
+        "own[i][torch.randperm(len(own[i]), generator=draw)[: self.K]]",
+        "own[i][: self.K]",
         "test_training -k photos",
     ),
     (

@@ -1,4 +1,4 @@
-"""Losses inside the batch: the same as a list of all triplets would give, in far less memory; and over processes."""
+"""Losses inside the batch: what a list of all triplets would give, in less memory."""
 
 import math
 import os
@@ -51,6 +51,46 @@ def test_triplets_cost_what_a_list_of_them_would(people, mining, squared, soft):
     assert torch.allclose(*slopes, rtol=1e-5, atol=1e-7)
     for key, number in theirs[1].items():
         assert float(ours[1][key]) == pytest.approx(float(number), rel=1e-5)
+
+
+def farthest_positive_and_a_negative_inside_the_margin(distance, labels, margin):
+    """A user's miner: for each anchor its farthest positive, with each semi-hard negative."""
+    anchor, positive, negative = mine_triplets(distance, labels, "semihard", margin)
+    hardest = distance.masked_fill(labels[:, None] != labels, -1).argmax(1)
+    chosen = positive == hardest[anchor]
+    return anchor[chosen], positive[chosen], negative[chosen]
+
+
+@pytest.mark.parametrize("people", PEOPLE.values(), ids=PEOPLE)
+def test_a_miner_can_be_a_function(people):
+    """The three that are built in, handed in as functions, cost and teach the same."""
+    features = torch.randn(24, 8, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    for mining in ("all", "semihard", "hard"):
+        miner = lambda distance, labels, margin, mining=mining: mine_triplets(
+            distance, labels, mining, margin
+        )
+        ours, theirs = TripletLoss(0.2, mining), TripletLoss(0.2, miner)
+        values = ours(features, people), theirs(features, people)
+        assert torch.allclose(values[0][0], values[1][0], rtol=1e-6, atol=1e-7)
+        slopes = [torch.autograd.grad(value, features)[0] for value, _ in values]
+        assert torch.allclose(*slopes, rtol=1e-5, atol=1e-7)
+        for key, number in values[0][1].items():
+            assert float(values[1][1][key]) == pytest.approx(float(number), rel=1e-5)
+
+
+def test_a_miner_of_ones_own_chooses_and_is_named_in_the_run():
+    features, people = (
+        torch.randn(24, 8, generator=torch.Generator().manual_seed(3)),
+        PEOPLE["two people"],
+    )
+    loss = TripletLoss(0.2, farthest_positive_and_a_negative_inside_the_margin)
+    value, health = loss(features, people)
+    distance = pairwise_distances(F.normalize(features))
+    a, p, n = farthest_positive_and_a_negative_inside_the_margin(distance, people, 0.2)
+    assert 0 < len(a) < len(mine_triplets(distance, people, "semihard", 0.2)[0])
+    assert torch.allclose(value, (distance[a, p] - distance[a, n] + 0.2).mean(), rtol=1e-5)
+    assert float(health["positive"]) == pytest.approx(float(distance[a, p].mean()), rel=1e-5)
+    assert "farthest_positive_and_a_negative" in repr(loss)
 
 
 class Largest(TorchDispatchMode):
@@ -115,24 +155,30 @@ from helpers.batch_losses import ContrastiveLoss, TripletLoss
 from helpers.losses import CrossEntropy, Mixture
 from helpers.training import fit
 
-training.best_precision = lambda device: "no"  # bf16 would round each process's half of a gradient for itself
+# bf16 would round each process's half of a gradient for itself
+training.best_precision = lambda device: "no"
 
-class Tiny(torch.nn.Module):  # no batch normalisation, whose statistics would differ with the share of the batch
+# no batch normalisation, whose statistics would differ with the share of the batch
+class Tiny(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.first, self.linear = torch.nn.Linear(48, 8), torch.nn.Linear(8, 4)
     def forward(self, x):
         return self.linear(self.first(x.float().flatten(1) / 255).relu())
 
-losses = {"triplet": TripletLoss(), "hard": TripletLoss(mining="hard"), "contrastive": ContrastiveLoss(),
+losses = {"triplet": TripletLoss(), "hard": TripletLoss(mining="hard"),
+          "contrastive": ContrastiveLoss(),
           "mixture": Mixture(1.0, TripletLoss(mining="all"), 0.5, CrossEntropy(4, 4))}
 draw = torch.Generator().manual_seed(0)
-images, people = torch.randint(0, 256, (33, 3, 4, 4), dtype=torch.uint8, generator=draw), torch.arange(33) % 4
+images = torch.randint(0, 256, (33, 3, 4, 4), dtype=torch.uint8, generator=draw)
+people = torch.arange(33) % 4
 for name, loss in losses.items():
     torch.manual_seed(0)
     if name == "mixture":
-        torch.nn.init.zeros_(loss.losses[1].linear.weight), torch.nn.init.zeros_(loss.losses[1].linear.bias)
-    fit(Tiny(), loss, images, people, f"{sys.argv[1]}/{name}", epochs=4, batch_size=11, lr=1e-2, progress=False)
+        for p in loss.losses[1].linear.parameters():
+            torch.nn.init.zeros_(p)
+    fit(Tiny(), loss, images, people, f"{sys.argv[1]}/{name}", epochs=4, batch_size=11, lr=1e-2,
+        progress=False)
 PartialState().destroy_process_group()
 """
 
