@@ -255,15 +255,21 @@ def _align(faces, photos, numbers, bad, prints, hourglass, folder, device):
 
 
 def _append_rows(path, rows):
-    whole = path.read_bytes() if path.exists() else b""
-    if whole and not whole.endswith(b"\n"):  # a kill cut the last line short
-        whole = whole[: whole.rfind(b"\n") + 1]
-        write_atomically(path, lambda part: part.write_bytes(whole))
+    begun = path.exists() and path.stat().st_size > 0
+    if begun:
+        with open(path, "rb") as file:  # its end alone: the table of all of CelebA is 40 MB
+            file.seek(-1, os.SEEK_END)
+            whole = file.read() == b"\n"
+        if not whole:  # a kill cut the last line short
+            text = path.read_bytes()
+            text = text[: text.rfind(b"\n") + 1]
+            write_atomically(path, lambda part: part.write_bytes(text))
+            begun = bool(text)
     with (
         enough_room(path),
         open(path, "a", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
-        file.write(to_csv(rows if whole else [COLUMNS, *rows]))
+        file.write(to_csv(rows if begun else [COLUMNS, *rows]))
 
 
 def _write_debug_sheet(faces, path, columns=10, rows=8, side=160):

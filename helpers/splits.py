@@ -105,7 +105,8 @@ def split_photos(labels, share=0.2, seed=0):
     """Boolean mask (N,) that picks about a share of each person's photos: at least one and not all, so none of one."""
     labels, picked = np.asarray(labels), np.zeros(len(labels), bool)
     draw = np.random.default_rng(seed)
-    for person in np.unique(labels):
-        own = draw.permutation(np.flatnonzero(labels == person))
+    order, counts = np.argsort(labels, kind="stable"), np.unique(labels, return_counts=True)[1]
+    for photos in np.split(order, np.cumsum(counts)[:-1]):
+        own = draw.permutation(photos)
         picked[own[: min(len(own) - 1, max(1, round(len(own) * share)))]] = share > 0
     return picked

@@ -13,6 +13,7 @@ from PIL import Image
 
 from benchmarks import (
     _faults,
+    celeba_scale,
     gallery,
     gallery_far,
     lfw,
@@ -330,3 +331,12 @@ def test_a_slice_of_the_zoo_of_odd_files_ends_no_command_and_loses_nothing_silen
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["files"] > 300 and result["sentences"] > 300
     assert result["crashes"] == result["silent"] == result["faces_lost"] == 0
+
+
+def test_every_stage_of_celeba_scale_does_its_work(tmp_path, capsys):
+    for name, stage in celeba_scale.STAGES.items():
+        stage(tmp_path / "data", 240)
+    row = dict.fromkeys(celeba_scale.STAGES, {"seconds": 1.0, "peak_gb": 0.5})
+    later = dict.fromkeys(celeba_scale.STAGES, {"seconds": 10.0, "peak_gb": 0.5})
+    celeba_scale.print_table({20_000: row, 200_000: later})
+    assert "| loader | 1.0 | 0.50 | 10.0 | 0.50 | 1.00 |" in capsys.readouterr().out
