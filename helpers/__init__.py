@@ -1,1 +1,1 @@
-"""The stations of a photo's way: faces -> detection -> landmarks -> alignment -> encoders -> who is who."""
+"""A photo's way: faces -> detection -> landmarks -> alignment -> encoders -> who is who."""

@@ -1,4 +1,4 @@
-"""What code a training is made of, as it runs now, with all that it uses in turn; told by digests."""
+"""What code a training is made of, as it runs now, with all that it uses in turn."""
 
 import sys
 import sysconfig
@@ -13,10 +13,15 @@ from .digests import digest
 
 
 def code_digests(*parts: object) -> dict:
-    """{file: digest} of the code of ours that parts are made of, as it runs now, with all that it uses in turn.
+    """Digests of the code that parts are made of, with all that it uses in turn.
 
-    For a notebook's own functions and classes: {"the code of Name": digest}. Comments, docstrings and layout do not
-    count, nor do installed libraries.
+    Comments, docstrings and layout do not count, nor do installed libraries.
+
+    Args:
+        parts: functions, classes, modules, and objects that hold such.
+
+    Returns:
+        {file: digest}; for a notebook's functions and classes {"the code of Name": digest}.
     """
     reader = _CodeReader()
     for part in _all_inside(parts):
@@ -26,7 +31,7 @@ def code_digests(*parts: object) -> dict:
 
 
 def _all_inside(parts, seen=None):
-    """Parts, the modules in them, and the objects that they keep, such as the changes of a Compose."""
+    """Parts, the modules in them, and the objects that they keep, such as a Compose's changes."""
     seen = set() if seen is None else seen
     for part in parts:
         if id(part) in seen or isinstance(
@@ -45,7 +50,7 @@ def _all_inside(parts, seen=None):
 
 
 class _CodeReader:
-    """Collects {file: texts} of functions and classes in memory, and of the functions, classes and constants they use."""
+    """Collects {file: texts} of functions and classes in memory, and of what they use in turn."""
 
     def __init__(self):
         self.texts, self.seen = {}, set()
@@ -69,9 +74,8 @@ class _CodeReader:
                 self.visit(value, file, f"{name}[{key!r}]")
         elif isinstance(thing, property):
             self.visit(thing.fget, file, name)
-        elif hasattr(thing, "__func__") or hasattr(
-            thing, "__wrapped__"
-        ):  # methods; what functools.cache wraps
+        elif hasattr(thing, "__func__") or hasattr(thing, "__wrapped__"):
+            # methods; what functools.cache wraps
             self.visit(getattr(thing, "__func__", None) or thing.__wrapped__, file, name)
         elif _plain(thing):
             self._tell(file, name, _text(thing))

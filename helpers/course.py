@@ -1,4 +1,4 @@
-"""What notebooks take as `course.…`, in one place; each name is written in the module named here."""
+"""What notebooks take as `course.…`, in one place; the imports say where each is written."""
 
 from .aligned_data import aligned_folder
 from .model_files import (

@@ -5,15 +5,22 @@ import random
 
 import numpy as np
 import torch
-import torch.distributed.nn.functional  # noqa: F401  before a process group exists: its default arguments keep what they find
+
+# before a process group exists, since its default arguments keep what they find
+import torch.distributed.nn.functional  # noqa: F401
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState, PartialState
 
 
 def new_accelerator(device: torch.device, precision: str, **options: object) -> Accelerator:
-    """Accelerate on the model's own device, which it would otherwise choose once for all trainings of a process.
+    """Accelerate on the model's own device.
 
-    options: of DistributedDataParallel.
+    Otherwise it would choose a device once, for all trainings of a process.
+
+    Args:
+        device: the model's.
+        precision: "bf16", "fp16" or "no" (float32).
+        options: of DistributedDataParallel.
     """
     if PartialState._shared_state and PartialState().num_processes == 1:
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -27,7 +34,10 @@ def new_accelerator(device: torch.device, precision: str, **options: object) -> 
 
 
 def best_precision(device: str) -> str:
-    """bf16 where the hardware multiplies in it; float32 elsewhere, since emulated bf16 is ten times slower."""
+    """The fastest precision of a type of device: bf16 where the hardware multiplies in it.
+
+    Elsewhere fp16 on a GPU, and "no" (float32) on a CPU, where emulated bf16 is ten times slower.
+    """
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     fast = (
@@ -42,14 +52,13 @@ def gather(source: object, index: torch.Tensor, device: torch.device) -> torch.T
     rows = torch.as_tensor(source[index if torch.is_tensor(source) else index.numpy()])
     if device.type == "cuda" and rows.device.type == "cpu":
         return rows.pin_memory().to(device, non_blocking=True)
-    return rows.to(
-        device
-    )  # never non_blocking from pageable memory: on Apple's GPUs that hands over garbage
+    # never non_blocking from pageable memory: on Apple's GPUs that hands over garbage
+    return rows.to(device)
 
 
 def seed_all(*numbers: int) -> None:
-    """Seed Python, numpy and torch by all these numbers together: another epoch, step or process, other random numbers."""
+    """Seed Python, numpy and torch by all these numbers: seed, epoch, step and process."""
     words = np.random.SeedSequence(numbers).generate_state(2, np.uint64)
     random.seed(int(words[0]))
-    np.random.seed(words.view(np.uint32)[:2])
+    np.random.seed(words.view(np.uint32)[:2])  # noqa: NPY002  libraries draw from it
     torch.manual_seed(int(words[1]))

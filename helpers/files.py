@@ -8,24 +8,31 @@ import shutil
 import time
 import uuid
 import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 
-def write_atomically(path, write):
-    """write(temporary path), then rename it to path: a reader, or a kill, sees the old file or the new one."""
-    # two processes or threads may write the same file: the last one stays; short, as the file's own name may be long
+def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
+    """Call write(temporary path), then rename that to path: a reader sees the old file or the new.
+
+    So does whoever comes after a kill. Of two processes that write one file, the last one stays.
+
+    Raises:
+        OSError: the disk is full.
+        PermissionError: the old file can't be replaced.
+    """
+    # a short name, as the file's own may be as long as is allowed
     part = Path(path).with_name(f"{uuid.uuid4().hex[:16]}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
         with enough_room(path):
             write(part)
             with open(part, "rb+") as file:
-                os.fsync(
-                    file.fileno()
-                )  # else a power cut may leave the new name with nothing in it
+                # else a power cut may leave the new name with nothing in it
+                os.fsync(file.fileno())
         _replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -33,26 +40,25 @@ def write_atomically(path, write):
 
 
 def _replace(part, path):
-    for wait in (
-        0.1,
-        0.5,
-        2,
-        None,
-    ):  # Windows refuses while a reader, such as a virus scanner, has the old file open
+    # Windows refuses while a reader, such as a virus scanner, has the old file open
+    for wait in (0.1, 0.5, 2, None):
         try:
             return os.replace(part, path)
         except PermissionError:
             if wait is None:
                 raise PermissionError(
-                    f"{path} can't be replaced: it is write-protected, or another program or notebook has "
-                    "it open. Close it there and run again."
+                    f"{path} can't be replaced: it is write-protected, or another program or "
+                    "notebook has it open. Close it there and run again."
                 ) from None
             time.sleep(wait)
 
 
 @contextmanager
-def enough_room(path):
-    """Whatever a writer says when the disk is full (torch, Pillow and Python differ), say it in one sentence."""
+def enough_room(path: str | Path) -> Iterator[None]:
+    """Whatever a writer says when the disk is full, say it in one sentence.
+
+    torch, Pillow and Python say it differently.
+    """
     try:
         yield
     except Exception as error:
@@ -69,8 +75,11 @@ def enough_room(path):
 
 
 @contextmanager
-def alone_in(folder):
-    """Refuse to work in a folder where another process is at work; the system frees it when that process ends or is killed."""
+def alone_in(folder: str | Path) -> Iterator[None]:
+    """Refuse to work in a folder where another process is at work, with a BlockingIOError.
+
+    The system frees the folder when that process ends or is killed.
+    """
     lock = Path(folder).parent / f".{Path(folder).name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(lock)
@@ -86,22 +95,32 @@ def alone_in(folder):
         lock.release()
 
 
-def write_text(path, text):
+def write_text(path: str | Path, text: str) -> None:
     """Write a text file in one atomic step."""
     # names of files need not be valid text: what can't be decoded is kept as it is
     write_atomically(path, lambda part: part.write_bytes(text.encode("utf-8", "surrogateescape")))
 
 
 def short_name(text: str, limit: int = 150) -> str:
-    """A name for a file that no other text gets: the text itself, or its start and a checksum if it is long."""
+    """A name for a file that no other text gets.
+
+    It is the text itself, or, where that is long or no name for a file, its start and a checksum.
+
+    >>> short_name("Ada Lovelace"), short_name("a/b")
+    ('Ada Lovelace', 'a_b-1cb24ef7')
+    """
     plain, whole = text.replace("/", "_").replace("\0", "_"), os.fsencode(text)
     if plain == text and len(whole) <= limit:
         return text
     return f"{os.fsencode(plain)[: limit - 9].decode('utf-8', 'ignore')}-{zlib.crc32(whole):08x}"
 
 
-def printable(text) -> str:
-    """Text whose control characters and broken letters show themselves, such as those of hostile file names."""
+def printable(text: object) -> str:
+    r"""Text whose control characters and broken letters show themselves, as in hostile file names.
+
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
     return "".join(
         letter
         if letter.isprintable() or letter in " \n"
@@ -110,15 +129,15 @@ def printable(text) -> str:
     )
 
 
-def to_csv(rows):
-    """Rows (sequences, the first one being the header) as the text of a CSV file, quoted where needed."""
+def to_csv(rows: Iterable[Sequence]) -> str:
+    """Rows, the first one being the header, as the text of a CSV file, quoted where needed."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
-def read_csv(path) -> list[list[str]]:
-    """The rows of a file that `to_csv` and `write_text` made, header and all; none if it is not there."""
+def read_csv(path: str | Path) -> list[list[str]]:
+    """The rows of a file that `to_csv` and `write_text` made, with its header; [] if none."""
     if not Path(path).exists():
         return []
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:

@@ -67,7 +67,15 @@ def fingerprint(*of: object) -> str:
 
 
 def what_changed(folder: str | Path, made_of: dict) -> str | None:
-    """A sentence on what has changed since the newest run in `folder`-?????? of the same settings and first weights."""
+    """A sentence on what has changed since the newest run of the same settings and first weights.
+
+    Args:
+        folder: runs lie in `folder`-??????.
+        made_of: what `ingredients` says of the new run.
+
+    Returns:
+        The sentence, or None if there is no such run.
+    """
     folder = Path(folder)
     found = folder.parent.glob(f"{glob.escape(folder.name)}-??????/settings.json")
     for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
@@ -85,19 +93,28 @@ def what_changed(folder: str | Path, made_of: dict) -> str | None:
                 f"{key} was edited" if key.endswith(".py") else f"{key} changed" for key in changed
             ]
             if changed:
-                return f"{', '.join(sorted(changed))} since {path.parent.name} was trained: this is a run of its own."
+                what = ", ".join(sorted(changed))
+                return f"{what} since {path.parent.name} was trained: this is a run of its own."
     return None
 
 
 def stable_name(part: object, what: str) -> str:
-    """repr(part), or a function's own name; ValueError where it holds an address, which no later run would have."""
+    """repr(part), or a function's own name.
+
+    Args:
+        part: a loss, an augmentation and the like.
+        what: the word for it in an error.
+
+    Raises:
+        ValueError: the name holds an address in memory, which no later run would have.
+    """
     name = (
         f"{part.__module__}.{part.__qualname__}" if isinstance(part, FunctionType) else repr(part)
     )
     if re.search(ADDRESS, name):
         raise ValueError(
-            f"The {what} {name} is called otherwise in every run, so that no run could ever be resumed "
-            "or loaded: give its class a __repr__ that tells its settings."
+            f"The {what} {name} is called otherwise in every run, so that no run could ever be "
+            "resumed or loaded: give its class a __repr__ that tells its settings."
         )
     if re.search(r"\b(nan|inf)\b", name):
         raise ValueError(f"The {what} {name} holds a number that is not finite.")
@@ -105,7 +122,7 @@ def stable_name(part: object, what: str) -> str:
 
 
 def _numbers(module):
-    """The numbers and words that a module and those inside it keep, since a repr need not tell them."""
+    """The numbers and words that a module and those inside it keep: a repr need not tell them."""
     return str(
         [
             (name, key, value)

@@ -1,4 +1,4 @@
-"""Trained models on disk: safetensors files with weights, settings and notes; no pickle, so no code in them."""
+"""Trained models on disk: weights, settings and notes in safetensors files, which hold no code."""
 
 import json
 from pathlib import Path
@@ -98,7 +98,7 @@ def thresholds_file(source: str | Path) -> Path:
 
 
 def save_verifier(source: str | Path, verifier: Verifier) -> None:
-    """Save the thresholds measured for an encoder: in its file, or, if borrowed, beside the data."""
+    """Save the thresholds of an encoder: in its file, or, if it is borrowed, beside the data."""
     if _is_borrowed(source):
         write_text(thresholds_file(source), verifier.to_text())
     else:

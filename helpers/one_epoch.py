@@ -1,4 +1,4 @@
-"""One epoch of a training: every batch once, forward, backward, a step of optimiser and schedule."""
+"""One epoch of a training: for every batch forward, backward, and a step down the gradient."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""Progress bars. In a notebook a bar is one output, updated in place, so that a saved notebook keeps its last state alone."""
+"""Progress bars. A notebook's bar is one output, updated in place: its last state is saved."""
 
 from IPython import get_ipython
 from IPython.display import display
@@ -23,7 +23,7 @@ class _OneOutput:
 
 
 def progress_bar(items=None, **options):
-    """A tqdm bar with tqdm's own options, over items or with a total, fit for notebooks and for terminals."""
+    """A tqdm bar with tqdm's options, over items or with a total, for notebooks and terminals."""
     in_notebook = hasattr(get_ipython(), "kernel")  # Jupyter, VS Code, Colab
     return tqdm(
         items, mininterval=1, ncols=140, file=_OneOutput() if in_notebook else None, **options

@@ -1,4 +1,4 @@
-"""What notebooks take as `recognition.…`, in one place; each name is written in the module named."""
+"""What notebooks take as `recognition.…`, in one place; the imports say where each is written."""
 
 from .aligned_data import RecognitionData, aligned_faces, recognition_data, unseen_faces
 from .comparison import FPR, comparison, difference, effort, labelled, over_seeds, shown

@@ -2,19 +2,21 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from .files import to_csv, write_atomically, write_text
 
 
 class Run:
-    """A folder with the settings, the curves, the last checkpoint and, when finished, the weights."""
+    """A folder with settings, curves, the last checkpoint and, when finished, the weights."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self.finished = (self.folder / "model.safetensors").exists()
         self.history, self.seconds = [], 0.0
@@ -30,7 +32,7 @@ class Run:
                 ]
             self.seconds = self.settings.get("seconds", 0.0)
 
-    def load_into(self, model, loss=None):
+    def load_into(self, model: nn.Module, loss: nn.Module | None = None) -> None:
         """Put the trained weights into `model` (and the loss's own into `loss`)."""
         with readable(self.folder / "model.safetensors"):
             weights = load_file(self.folder / "model.safetensors")
@@ -41,19 +43,19 @@ class Run:
                 )
         model.eval()
 
-    def save_results(self, **figures):
+    def save_results(self, **figures: object) -> None:
         """Keep measured figures beside the run, for the table of all runs."""
         self.results |= figures
         write_text(self.folder / "results.json", json.dumps(self.results, indent=1))
 
-    def start(self, extra_files):
-        """Make the folder and write the settings and, beside them, what is to be kept: {name: text}."""
+    def start(self, extra_files: dict[str, str]) -> None:
+        """Make the folder and write the settings and, beside them, further files: {name: text}."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, text in extra_files.items():
             write_text(self.folder / name, text)
         write_text(self.folder / "settings.json", json.dumps(self.settings, indent=1))
 
-    def resume(self, parts, optimiser, scheduler, scaler=None):
+    def resume(self, parts: nn.ModuleDict, optimiser, scheduler, scaler=None) -> int:
         """Load the last checkpoint, if there is one; return the epoch to start with."""
         path = self.folder / "checkpoint.pt"
         if not path.exists():
@@ -68,8 +70,13 @@ class Run:
         self.history, self.seconds = state["history"], state["seconds"]
         return len(self.history)
 
-    def checkpoint(self, parts, optimiser, scheduler, scaler=None, best=None):
-        """Write everything a resumed run needs, in one atomic step; and the model, if its number `best` was never higher."""
+    def checkpoint(
+        self, parts: nn.ModuleDict, optimiser, scheduler, scaler=None, best: str | None = None
+    ) -> None:
+        """Write everything that a resumed run needs, in one atomic step.
+
+        best: a name in the curves; the model, too, is written if that number was never higher.
+        """
         state = {
             "both": parts.state_dict(),
             "optimizer": optimiser.state_dict(),
@@ -88,7 +95,7 @@ class Run:
         rows = [[row.get(key, "") for key in keys] for row in self.history]
         write_text(self.folder / "curves.csv", to_csv([list(keys), *rows]))
 
-    def finish(self, parts):
+    def finish(self, parts: nn.ModuleDict) -> None:
         """Write the weights and drop the checkpoint, which nobody needs any more."""
         self.settings["seconds"] = round(self.seconds, 1)
         write_text(self.folder / "settings.json", json.dumps(self.settings, indent=1))
@@ -98,7 +105,7 @@ class Run:
         self.finished = True
 
 
-def saved_runs(folder):
+def saved_runs(folder: str | Path) -> list[Run]:
     """All finished runs under a folder, oldest first."""
     runs = [Run(path.parent) for path in Path(folder).glob("*/model.safetensors")]
     return sorted(runs, key=lambda run: (run.folder / "model.safetensors").stat().st_mtime)
@@ -110,12 +117,12 @@ def _read_json(path):
 
 
 @contextmanager
-def readable(path):
-    """Whatever a library says of a file of a run that is cut short or missing, say it in one sentence."""
+def readable(path: Path) -> Iterator[None]:
+    """Whatever a library says of a file of a run that is cut short or missing, say one sentence."""
     try:
         yield
     except Exception as error:
         raise ValueError(
-            f"{path} can't be read ({type(error).__name__}), perhaps since a disk was full or a copy was cut short: "
-            f"delete the folder {path.parent}, and train anew."
+            f"{path} can't be read ({type(error).__name__}), perhaps since a disk was full or a "
+            f"copy was cut short: delete the folder {path.parent}, and train anew."
         ) from None

@@ -1,20 +1,25 @@
-"""Who is trained on, who is asked for, and who only stands among those asked: no person has two of these parts.
+"""Who is trained on, who is a probe, and who a distractor: nobody is in two of these parts.
 
-Splits of photos: `train` and `test` (other photos of the same people); `probe` and `distractor` (people never trained on).
+Splits of photos: `train` and `test`, held-out photos of the same people; `probe` and `distractor`,
+identities never trained on, of which distractors only stand among the probes.
 """
+
+from pathlib import Path
 
 import numpy as np
 
+from .face_set import FaceSet
 from .faces import load_faces
 from .files import to_csv
+from .settings import Settings
 from .tables import read_table
 
 SPLITS = ("train", "test", "probe", "distractor")
 PARTS = (("train", "test"), ("probe",), ("distractor",))  # splits that a person's photos may share
 
 
-def assign_splits(settings):
-    """The FaceSet of all photos that have a split, and their splits (N,): by the settings' list, or drawn by split_seed."""
+def assign_splits(settings: Settings) -> tuple[FaceSet, np.ndarray]:
+    """All photos that have a split, and their splits (N,): by a list, or drawn by split_seed."""
     faces = load_faces(settings.dataset, settings.data_dir)
     if settings.split:
         splits = read_splits(faces, settings.split)
@@ -35,8 +40,19 @@ def assign_splits(settings):
     return faces.subset(splits != ""), splits[splits != ""]
 
 
-def read_splits(faces, path):
-    """Splits (N,) from a CSV with the columns file and split, `file` ending in person/photo; "" for photos not listed."""
+def read_splits(faces: FaceSet, path: str | Path) -> np.ndarray:
+    """Splits of all photos from a list.
+
+    Args:
+        faces: N photos.
+        path: a CSV with the columns file, which ends in person/photo, and split.
+
+    Returns:
+        (N,) texts; "" for photos that are not listed.
+
+    Raises:
+        ValueError: it is no such table, lists no photo, or gives a person two parts.
+    """
     rows = read_table(path, [])
     for row in rows:  # lists made before 26 November 2026 say role and query
         row.setdefault("split", row.get("role"))
@@ -45,9 +61,8 @@ def read_splits(faces, path):
         raise ValueError(
             f"{path} has no columns file and split: its first line must be file,person,split."
         )
-    parts = {
-        faces.key(i).count("/") + 1 for i in range(len(faces))
-    }  # photos in folders below a person's have more
+    # photos in folders below a person's have more
+    parts = {faces.key(i).count("/") + 1 for i in range(len(faces))}
     split_of = {}
     for row in rows:
         names = row["file"].replace("\\", "/").removesuffix(".jpg").split("/")
@@ -64,7 +79,8 @@ def read_splits(faces, path):
     )
     if twice := train & probe | train & distractor | probe & distractor:
         raise ValueError(
-            f"{path} gives {min(twice)} two parts, of train and test, query, and distractor; choose one."
+            f"{path} gives {min(twice)} two parts, of train and test, probe, and distractor; "
+            "choose one."
         )
     listed = {row["file"] for row in rows}
     if lost := len(listed) - (splits != "").sum():
@@ -72,41 +88,51 @@ def read_splits(faces, path):
     return splits
 
 
-def splits_csv(faces, splits):
-    """The list of all photos with their person and split, as the text of a CSV that `read_splits` reads."""
+def splits_csv(faces: FaceSet, splits: np.ndarray) -> str:
+    """All photos with their person and split, as the text of a CSV that `read_splits` reads."""
     rows = ((faces.key(i), faces.names[faces.labels[i]], splits[i]) for i in range(len(faces)))
     return to_csv([("file", "person", "split"), *rows])
 
 
-def split_faces(settings):
-    """The dataset's people as (train, query, distractors), three FaceSets."""
+def split_faces(settings: Settings) -> tuple[FaceSet, ...]:
+    """The dataset's people as three FaceSets: train, probe, distractors."""
     faces, splits = assign_splits(settings)
     return tuple(faces.subset(np.isin(splits, part)) for part in PARTS)
 
 
-def split_people(faces, train, probe, distractors=0, seed=0):
-    """Three FaceSets with no person in common: to train on, to ask for, and to stand among those asked for.
+def split_people(
+    faces: FaceSet, train: int, probe: int, distractors: int = 0, seed: int = 0
+) -> tuple[FaceSet, ...]:
+    """Three FaceSets with no person in common: to train on, probes, and distractors.
 
-    The train + query + distractors people with the most photos are shuffled by the seed.
+    The train + probe + distractors people with the most photos are shuffled by the seed.
+    ValueError if there are not so many.
     """
     wanted = train + probe + distractors
     labels = np.unique(faces.top_people(wanted).labels)
     if len(labels) < wanted:
         raise ValueError(
-            f"{faces.name} has {len(labels)} people, but {train} to train on, {probe} to ask for and "
-            f"{distractors} distractors were wanted; ask for fewer with FACES_PEOPLE, "
-            "FACES_PROBE_PEOPLE and FACES_DISTRACTOR_PEOPLE."
+            f"{faces.name} has {len(labels)} people, but {train} to train on, {probe} "
+            f"probe identities and {distractors} distractors were wanted; ask for fewer with "
+            "FACES_PEOPLE, FACES_PROBE_PEOPLE and FACES_DISTRACTOR_PEOPLE."
         )
     labels = np.random.default_rng(seed).permutation(labels)
     return tuple(faces.of_people(part) for part in np.split(labels, [train, train + probe]))
 
 
-def split_photos(labels, share=0.2, seed=0):
-    """Boolean mask (N,) that picks about a share of each person's photos: at least one and not all, so none of one."""
-    labels, picked = np.asarray(labels), np.zeros(len(labels), bool)
+def split_photos(labels: np.ndarray, share: float = 0.2, seed: int = 0) -> np.ndarray:
+    """Boolean mask (N,) of about a share of each person's photos: at least one and not all.
+
+    So it is none of a single photo.
+
+    >>> split_photos([0, 0, 0, 0, 0, 1], 0.4).sum()
+    np.int64(2)
+    """
+    labels, held_out = np.asarray(labels), np.zeros(len(labels), bool)
     draw = np.random.default_rng(seed)
     order, counts = np.argsort(labels, kind="stable"), np.unique(labels, return_counts=True)[1]
-    for photos in np.split(order, np.cumsum(counts)[:-1]):
-        own = draw.permutation(photos)
-        picked[own[: min(len(own) - 1, max(1, round(len(own) * share)))]] = share > 0
-    return picked
+    for of_one in np.split(order, np.cumsum(counts)[:-1]):
+        photos = draw.permutation(of_one)
+        count = min(len(photos) - 1, max(1, round(len(photos) * share)))
+        held_out[photos[:count]] = share > 0
+    return held_out

@@ -1,4 +1,4 @@
-"""Tables of people and landmarks, read by their header: whatever their order, quotes or separator."""
+"""Tables of people and landmarks, read by their header, in any order and with any separator."""
 
 import csv
 from pathlib import Path
@@ -44,15 +44,16 @@ COLUMNS = {
 }
 PARTS = {"train": 0, "valid": 1, "test": 2}
 CELEBA_BY_HAND = (
-    "Place these by hand in {folder}: the folder img_align_celeba (from img_align_celeba.zip), identity_CelebA.txt, "
-    "list_landmarks_align_celeba.txt and list_eval_partition.txt, all from mmlab.ie.cuhk.edu.hk/projects/CelebA.html. "
-    "Kaggle's copy (jessicali9530/celeba-dataset), with .csv in place of .txt, will do as well, but it lacks "
-    "identity_CelebA.txt: take that one from the address above."
+    "Place these by hand in {folder}: the folder img_align_celeba (from img_align_celeba.zip), "
+    "identity_CelebA.txt, list_landmarks_align_celeba.txt and list_eval_partition.txt, all from "
+    "mmlab.ie.cuhk.edu.hk/projects/CelebA.html. Kaggle's copy (jessicali9530/celeba-dataset), with "
+    ".csv in place of .txt, will do as well, but it lacks identity_CelebA.txt: take that one from "
+    "the address above."
 )
 
 
-def celeba_tables(folder, part=None) -> dict[str, dict]:
-    """CelebA's tables of landmarks, identities and, for a part, of the parts: {name: {photo: numbers}}.
+def celeba_tables(folder: Path, part: str | None = None) -> dict[str, dict]:
+    """CelebA's tables of landmarks, identities and, for a part, of parts: {name: {photo: numbers}}.
 
     Refused if one lacks photos that another has.
     """
@@ -84,8 +85,8 @@ def celeba_tables(folder, part=None) -> dict[str, dict]:
 def celeba_table(path, wanted: list[str]) -> dict[str, list[float]]:
     """{photo: numbers} of one of CelebA's tables, official or Kaggle's: `wanted` are their columns.
 
-    The official ones may begin with their number of lines, have a header without the photo's column,
-    or, of two columns, none at all. ValueError names what is wrong, and the line.
+    The official ones may begin with their number of lines, have a header without the photo's
+    column, or, of two columns, none at all. ValueError names what is wrong, and the line.
     """
     rows = list(enumerate(split_lines(path), 1))
     count = (

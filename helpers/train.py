@@ -135,7 +135,11 @@ def _measure_and_save(encoder, run, data, loss, settings):
 
 
 def overrides(words: list) -> list:
-    """The words of the command line as Hydra takes them: paths of any name in quotes, and no setting that there is not."""
+    """The words of the command line as Hydra takes them: paths of any name stand in quotes.
+
+    Raises:
+        ValueError: there is no setting of such a name.
+    """
     known = {*FIELDS, "loss", "name", "teacher", "classes", "hydra"}
     several = bool({"-m", "--multirun"} & set(words))
     own_file = any(
@@ -170,7 +174,10 @@ def overrides(words: list) -> list:
 
 
 def _quoted(value, several=False):
-    """A path in Hydra's quotes, whatever it holds; several: paths between commas, unless there is such a path."""
+    """A path in Hydra's quotes, whatever it holds.
+
+    several: paths between commas, unless there is such a path.
+    """
     if several and "," in value and not Path(value).exists():
         return ",".join(_quoted(part) for part in value.split(","))
     if value in ("", "null") or (
@@ -182,7 +189,7 @@ def _quoted(value, several=False):
 
 
 def sentence(error: Exception) -> str:
-    """An error as one sentence: our own as it is, Hydra's without its advice, others with their kind."""
+    """An error as one sentence: Hydra's without its advice, those of others with their kind."""
     cause = error.__cause__ if isinstance(error.__cause__, (ValueError, OSError)) else error
     noise = r"To append to your config use \S+|full_key: \S*|object_type=\S*|Config search path:.*"
     text = " ".join(re.sub(noise, "", str(cause), flags=re.DOTALL).split())
@@ -194,7 +201,7 @@ def sentence(error: Exception) -> str:
 
 
 def run(words: list) -> None:
-    """Train as the command line says; errors end in one sentence, or, with --debug, in Python's own words."""
+    """Train as the command line says; an error ends in one sentence, with --debug in Python's."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra hands errors on
     try:
         sys.argv[1:] = overrides([word for word in words if word != "--debug"])

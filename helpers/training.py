@@ -43,11 +43,12 @@ def fit(
     folder: str | Path,
     **options: object,
 ) -> Run:
-    """Train `model` in place, on the device it is on. A finished run is loaded, a stopped one goes on.
+    """Train `model` in place, on the device it is on.
 
-    Interrupted by Ctrl-C or an error, model and loss have their first weights again, so that the
-    same call goes on. Precision is the fastest that the device has: bf16, fp16 or float32.
-    TensorBoard finds the curves in the run folder. A script on several processes ends with
+    A finished run is loaded, a stopped one goes on. Interrupted by Ctrl-C or an error, model and
+    loss have their first weights again, so that the same call goes on. Precision is the fastest
+    that the device has: bf16, fp16 or float32. TensorBoard finds the curves in the run folder. A
+    script on several processes ends with
     `accelerate.PartialState().destroy_process_group()`, as helpers/train.py does.
 
     Args:
