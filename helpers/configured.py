@@ -1,8 +1,6 @@
 """The files of helpers/config: Hydra's schema, losses and augmentations by name."""
 
 from collections.abc import Callable
-from dataclasses import make_dataclass
-from typing import Any
 
 import torch
 from hydra import compose, initialize_config_module
@@ -15,11 +13,10 @@ from .batches import people_by_photos
 from .settings import FIELDS, load_settings
 
 # Hydra's schema: every setting, None until it is given. load_settings checks types and ranges, as
-# it does for notebooks. `augment` is a folder of files, from which Hydra itself chooses; a file of
-# one's own may add further keys, as a dict may.
+# it does for notebooks. `augment` is a folder of files, from which Hydra itself chooses. It is no
+# dataclass, to which a configuration file of one's own could add no key.
 GIVEN = [name for name in FIELDS if name != "augment"]
-Given = make_dataclass("Given", [(name, Any, None) for name in GIVEN], bases=(dict[str, Any],))
-ConfigStore.instance().store("settings", Given)
+ConfigStore.instance().store("settings", dict.fromkeys(GIVEN))
 OmegaConf.register_new_resolver(
     "setting", lambda name: getattr(load_settings(), name), replace=True
 )

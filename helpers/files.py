@@ -107,7 +107,7 @@ def short_name(text: str, limit: int = 150) -> str:
     It is the text itself, or, where that is long or no name for a file, its start and a checksum.
 
     >>> short_name("Ada Lovelace"), short_name("a/b")
-    ('Ada Lovelace', 'a_b-1cb24ef7')
+    ('Ada Lovelace', 'a_b-07f4401c')
     """
     plain, whole = text.replace("/", "_").replace("\0", "_"), os.fsencode(text)
     if plain == text and len(whole) <= limit:

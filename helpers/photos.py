@@ -206,7 +206,8 @@ def in_pieces(
         if len(photos) + len(bad) >= most or photos and held + size > pixels:
             yield photos, kept, bad
             photos, kept, bad, held = [], [], {}, 0
-        bad |= {item: sentence for sentence in wrong}
+        if wrong:
+            bad[item] = wrong[-1]
         if photo is not None:
             photos.append(photo)
             kept.append(item)
