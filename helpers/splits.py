@@ -125,8 +125,8 @@ def split_photos(labels: np.ndarray, share: float = 0.2, seed: int = 0) -> np.nd
 
     So it is none of a single photo.
 
-    >>> split_photos([0, 0, 0, 0, 0, 1], 0.4).sum()
-    np.int64(2)
+    >>> int(split_photos([0, 0, 0, 0, 0, 1], 0.4).sum())
+    2
     """
     labels, held_out = np.asarray(labels), np.zeros(len(labels), bool)
     draw = np.random.default_rng(seed)
