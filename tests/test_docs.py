@@ -1,6 +1,7 @@
 """What README and docs print is true: their links lead somewhere and their commands run."""
 
 import re
+import runpy
 import shlex
 import shutil
 import sys
@@ -13,7 +14,7 @@ from PIL import Image
 from benchmarks.__main__ import benchmark
 from helpers import __main__ as who_is_who
 from helpers import module_map, teachers, train, train_hourglass
-from helpers.alignment import REFERENCE
+from helpers.detection import detect
 from helpers.encoders import Encoder
 from helpers.faces import LANDMARK_COLUMNS, orl
 from helpers.model_files import save_model
@@ -53,16 +54,16 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("place")
     faces = orl().of_people(range(6))
     rows = [",".join(["file", "split", *LANDMARK_COLUMNS])]
-    typical = (REFERENCE * 0.9 - torch.tensor([4.0, 1.0])).flatten().tolist()
-    for i in range(len(faces)):
-        if i % 10 < 4:
-            person = faces.names[faces.labels[i]]
-            photo = Image.fromarray(faces.photo(i).permute(1, 2, 0).numpy())
-            for name in (f"PEOPLE/{person}/{i}.png", f"PHOTOS/{person}_{i}.png"):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                photo.save(folder / name)
-            split = "test" if i % 10 == 0 else "train"
-            rows.append(",".join([f"{person}_{i}.png", split, *map(str, typical)]))
+    chosen = [i for i in range(len(faces)) if i % 10 < 4]
+    for i, found in zip(chosen, detect([faces.photo(i) for i in chosen])):
+        person = faces.names[faces.labels[i]]
+        photo = Image.fromarray(faces.photo(i).permute(1, 2, 0).numpy())
+        for name in (f"PEOPLE/{person}/{i}.png", f"PHOTOS/{person}_{i}.png"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            photo.save(folder / name)
+        landmarks = map(str, found.landmarks[0].flatten())  # MTCNN's own
+        split = "test" if i % 10 == 0 else "train"
+        rows.append(",".join([f"{person}_{i}.png", split, *landmarks]))
     for name, i in {"A.jpg": 0, "B.jpg": 1, "GROUP.jpg": 10}.items():
         Image.fromarray(faces.photo(i).permute(1, 2, 0).numpy()).save(folder / name)
     (folder / "LANDMARKS.csv").write_text("\n".join(rows))
@@ -103,6 +104,8 @@ def run(line):
     elif module == "helpers.teachers":
         words[words.index("sface")] = "encoder.safetensors"
         teachers.main(words)
+    elif module == "helpers.settings":
+        runpy.run_module(module, run_name="__main__")
     elif module == "benchmarks":
         benchmark(words)
     else:
