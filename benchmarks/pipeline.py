@@ -10,8 +10,9 @@ import time
 import numpy as np
 
 from helpers import course, metrics
+from helpers.enrolment import enrolment
 from helpers.faces import folder_of_people
-from helpers.pipeline import FacePipeline, enrolment
+from helpers.pipeline import FacePipeline
 from helpers.settings import load_settings
 from helpers.splits import split_photos
 

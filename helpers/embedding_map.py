@@ -1,34 +1,43 @@
-"""A map of embeddings in one HTML file: faces that the encoder finds alike lie together, and show themselves on hover."""
+"""A map of embeddings in one HTML file: faces that the encoder finds alike lie together."""
 
 import base64
 import html
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
+import torch
 from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from .files import write_text
 
-# shows the picture of the point under the pointer; the pictures are handed over as data, never as markup
+# shows the face under the pointer; the pictures are handed over as data, never as markup
 ON_HOVER = """
-const faces = %s, plot = document.getElementById("{plot_id}"), card = document.createElement("img");
-card.style = "position:fixed;width:112px;border:2px solid #333;display:none;pointer-events:none;z-index:9";
+const faces = %s, plot = document.getElementById("{plot_id}");
+const card = document.createElement("img");
+card.style = "position:fixed;width:112px;border:2px solid #333;display:none;" +
+  "pointer-events:none;z-index:9";
 document.body.appendChild(card);
 plot.on("plotly_hover", event => {
   const place = event.event;
   card.src = faces[event.points[0].customdata[0]];
-  card.style.left = place.clientX + 14 + "px"; card.style.top = place.clientY + 14 + "px"; card.style.display = "block";
+  card.style.left = place.clientX + 14 + "px"; card.style.top = place.clientY + 14 + "px";
+  card.style.display = "block";
 });
 plot.on("plotly_unhover", () => card.style.display = "none");
 """
 
 
-def positions(embeddings, seed=0):
-    """Places on the plane (N, 2): t-SNE on cosines, or, of fewer than ten photos, the first two principal components."""
+def positions(embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Places on the plane (N, 2) of embeddings (N, D).
+
+    t-SNE on cosines (van der Maaten and Hinton 2008, https://jmlr.org/papers/v9/vandermaaten08a);
+    of fewer than ten photos, the first two principal components.
+    """
     if len(embeddings) < 10:
         flat = PCA(min(2, *np.shape(embeddings))).fit_transform(embeddings)
         return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
@@ -39,11 +48,22 @@ def positions(embeddings, seed=0):
 
 
 def embedding_map(
-    embeddings, faces, labels, names, path=None, title="Who looks alike to the encoder"
-):
-    """A Plotly figure of embeddings (N, D), coloured by people (N,), labelled by names (N,); path: also as one HTML file.
+    embeddings: np.ndarray,
+    faces: torch.Tensor,
+    labels: list,
+    names: list[str],
+    path: str | Path | None = None,
+    title: str = "Who looks alike to the encoder",
+) -> go.Figure:
+    """A map of embeddings, as a Plotly figure.
 
-    faces: aligned faces uint8 (N, 3, H, W), shown in the file when the pointer comes near. It needs no connection.
+    Args:
+        embeddings: (N, D).
+        faces: aligned faces uint8 (N, 3, H, W), shown in the file when the pointer comes near.
+        labels: the people (N,), each with a colour.
+        names: what the pointer shows beside each face (N,).
+        path: of an HTML file that is written as well, and needs no connection; or None.
+        title: above the map.
     """
     places, labels = positions(np.asarray(embeddings)), np.asarray(labels).astype(str)
     figure = go.Figure()

@@ -39,7 +39,7 @@ def is_picture(name: str) -> bool:
 
 
 def natural_order(path):
-    """A sorting key that puts `photo 2` before `photo 10`; names that count alike go by their letters."""
+    """A sorting key that puts `photo 2` before `photo 10`; equal numbers go by their letters."""
     parts = re.split(r"(\d+)", path.name)
     return [int(part) if part.isdecimal() else part for part in parts], path.name
 
@@ -50,7 +50,7 @@ def picture_files(folder) -> list[Path]:
 
 
 def look_into(folder) -> tuple[list[Path], list[str]]:
-    """The pictures in a folder and in those below it, by name, and sentences about what else is there."""
+    """The pictures in a folder and below it, by name, and sentences about what else is there."""
     folder, pictures, others, notes = Path(folder), [], Counter(), []
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder: name one with photos in it.")

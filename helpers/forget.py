@@ -1,4 +1,4 @@
-"""Delete a person from everything that was made of their photos: embeddings and faces are biometric data."""
+"""Delete a person from everything that was made of their photos: it is biometric data."""
 
 import shutil
 from pathlib import Path
@@ -11,9 +11,17 @@ PICTURES = ("identify", "arrange", "map.html")  # in outputs/: whoever is on the
 
 
 def forget(name: str, data_dir, runs_dir, out) -> list[str]:
-    """Delete a person from galleries, aligned sets and pictures; sentences about what was done and what remains.
+    """Delete a person from galleries, aligned sets and pictures.
 
-    ValueError if there is nothing of a person of this name.
+    Args:
+        name: that of the folder with the person's photos.
+        data_dir, runs_dir, out: where aligned sets, runs, and galleries and pictures lie.
+
+    Returns:
+        Sentences about what was done and what remains.
+
+    Raises:
+        ValueError: there is nothing of a person of this name.
     """
     done = [
         *_from_galleries(name, Path(out)),
@@ -22,8 +30,8 @@ def forget(name: str, data_dir, runs_dir, out) -> list[str]:
     ]
     if not done:
         raise ValueError(
-            f"There is nothing of a person called '{name}' in {out}, {data_dir} and {runs_dir}: is the name "
-            "that of the folder with the person's photos?"
+            f"There is nothing of a person called '{name}' in {out}, {data_dir} and {runs_dir}: is "
+            "the name that of the folder with the person's photos?"
         )
     for part in PICTURES:
         path = Path(out) / part
@@ -31,7 +39,8 @@ def forget(name: str, data_dir, runs_dir, out) -> list[str]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             done.append(f"{path}: deleted, since {name} may be on it")
     return done + [
-        f"The photos of {name} themselves are yours to delete, or the next command takes them up again."
+        f"The photos of {name} themselves are yours to delete, or the next command takes them up "
+        "again."
     ]
 
 
@@ -70,7 +79,7 @@ def _from_aligned_sets(name, aligned):
 
 
 def _from_table(name, table):
-    """Delete the lines of a table of fingerprints whose file lies in a folder of this name; were there any?"""
+    """Delete the lines of a table of fingerprints whose file lies in a folder of this name."""
     rows = read_csv(table)
     kept = [row for row in rows if name not in Path(row[0]).parts[:-1]]
     if len(kept) < len(rows):
@@ -85,4 +94,7 @@ def _from_runs(name, runs):
             yield f"{path}: deleted"
     for path in sorted(runs.glob("**/split.csv")):
         if any(row[1:] == [name, split] for row in read_csv(path) for split in ("train", "test")):
-            yield f"{path.parent} was trained on {name}: weights can't forget, so delete that folder to be rid of it"
+            yield (
+                f"{path.parent} was trained on {name}: weights can't forget, so delete that folder "
+                "to be rid of it"
+            )

@@ -1,9 +1,7 @@
-"""Cells to play with: upload photos, move the tolerated FPR, pick a face. Each has a plain function beside it."""
+"""Widgets: upload photos, move the tolerated FPR, pick a face. Each has a plain function, too."""
 
-import base64
 import html
 import io
-import sys
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -16,17 +14,20 @@ from PIL import Image, ImageDraw
 
 from . import plots
 from .folders import count_other, counted, is_hidden, is_picture
-from .gallery import name_or_unknown
-from .photos import guard, read_photo
-from .pipeline import read_smaller
-from .verification import verdicts
+from .gallery import Gallery, name_or_unknown
+from .photos import guard
+from .pipeline import Face, FacePipeline, read_smaller
+from .verdicts import name_faces, verdicts
+from .verification import Verifier
 
 AS_IT_IS = {"align_self": "flex-start", "max_width": "100%"}  # a box would stretch its pictures
 MAX_UPLOAD = 100_000_000  # bytes, unpacked; more belongs into a folder
 
 
-def read_uploads(files):
-    """Photos, names and sentences about what was skipped, of (name, bytes) pairs; a zip gives the pictures in it.
+def read_uploads(
+    files: list[tuple[str, bytes]],
+) -> tuple[list[torch.Tensor], list[str], list[str]]:
+    """Photos, names and sentences about what was skipped; a zip gives the pictures in it.
 
     Nothing is written to disk, so no zip can write outside its folder.
     """
@@ -62,7 +63,7 @@ def _unpacked(files, skipped):
                 skipped.append(f"{name} is damaged and can't be unpacked to its end.")
             elif total <= MAX_UPLOAD:
                 yield name, data
-        except Exception as error:  # locked, of an unknown kind, or damaged: each way of packing has errors of its own
+        except Exception as error:  # locked or damaged: each way of packing has its errors
             skipped.append(f"{name} can't be unpacked to its end ({type(error).__name__}).")
         if others:
             skipped.append(
@@ -70,14 +71,20 @@ def _unpacked(files, skipped):
             )
         if total > MAX_UPLOAD:
             skipped.append(
-                f"{name}: more than {MAX_UPLOAD // 1_000_000} MB in all; put the photos into a folder instead, "
-                "and this and what follows was left out."
+                f"{name}: more than {MAX_UPLOAD // 1_000_000} MB in all; this and what follows was "
+                "left out: put the photos into a folder instead."
             )
             return
 
 
-def matrix_picture(similarity, faces, threshold, cell=80):
-    """The similarity matrix as a picture, drawn in milliseconds: faces along both sides, red frames above the threshold."""
+def matrix_picture(
+    similarity: np.ndarray, faces: list[Face], threshold: float, cell: int = 80
+) -> Image.Image:
+    """The similarity matrix (N, N) as a picture, drawn in milliseconds.
+
+    Faces stand along both sides, orange frames around cells above the threshold; a cell has
+    `cell` pixels or, where there are many faces, fewer.
+    """
     n = len(faces)
     cell = max(8, min(cell, 900 // (n + 1)))
     colours = (colormaps["viridis"](np.clip(similarity, 0, 1))[..., :3] * 255).astype(np.uint8)
@@ -92,14 +99,19 @@ def matrix_picture(similarity, faces, threshold, cell=80):
     for i, j in zip(*np.nonzero(similarity > threshold)):
         pen.rectangle(
             [(j + 1) * cell, (i + 1) * cell, (j + 2) * cell - 1, (i + 2) * cell - 1],
-            outline=(209, 52, 59),
+            outline=(213, 94, 0),
             width=2,
         )
     return picture
 
 
-def compare_app(pipeline, verifier, faces=(), names=()):
-    """Upload photos, move the slider: how many pairs pass at this FPR, which, and the matrix. Starts with the given faces."""
+def compare_app(
+    pipeline: FacePipeline, verifier: Verifier, faces: list[Face] = (), names: list[str] = ()
+) -> widgets.VBox:
+    """Upload photos, move the slider: how many pairs pass at this FPR, which, and the matrix.
+
+    It starts with the given faces and their names.
+    """
     upload = widgets.FileUpload(accept="image/*,.zip", multiple=True, description="your photos")
     slider = _fpr_slider(verifier)
     summary, table, matrix = (
@@ -149,8 +161,13 @@ def compare_app(pipeline, verifier, faces=(), names=()):
     return widgets.VBox([widgets.HBox([upload, slider]), summary, matrix, table])
 
 
-def picker_app(pipeline, photo, gallery, verifier):
-    """Every face of a group photo as a button; the one that is pressed is looked up in a gallery, at the slider's FAR."""
+def picker_app(
+    pipeline: FacePipeline, photo: torch.Tensor, gallery: Gallery, verifier: Verifier
+) -> widgets.VBox:
+    """Every face of a group photo (3, H, W) as a button.
+
+    The one that is pressed is looked up in the gallery, at the slider's FAR.
+    """
     [faces] = pipeline([photo])
     slider = _fpr_slider(verifier, "FAR")
     buttons = widgets.ToggleButtons(
@@ -163,18 +180,16 @@ def picker_app(pipeline, photo, gallery, verifier):
             answer.value = "No face was found in this photo."
             return
         face = faces[buttons.value or 0]
-        names, similarity = gallery.identify(
-            face.embedding[None], verifier.gallery_threshold(len(gallery), slider.value)
-        )
+        [found] = name_faces([face], gallery, verifier, slider.value)
         framed = Image.fromarray(np.asarray(photo).transpose(1, 2, 0))
         ImageDraw.Draw(framed).rectangle(
-            face.box.tolist(), outline="lime", width=max(2, framed.width // 150)
+            face.box.tolist(), outline=(230, 159, 0), width=max(2, framed.width // 150)
         )
         framed.thumbnail((480, 480))
         picture.value = _png(framed)
         answer.value = (
-            f"<b>{html.escape(name_or_unknown(names[0]))}</b>, similarity {similarity[0]:.2f} "
-            + "; ".join(face.hints())
+            f"<b>{html.escape(name_or_unknown(found.name))}</b>, similarity "
+            f"{found.similarity:.2f} " + "; ".join(found.hints)
         )
 
     for control in (slider, buttons):
@@ -192,45 +207,6 @@ def _fpr_slider(verifier, name="FPR"):
     return widgets.SelectionSlider(
         options=measured, value=nearest, description=name, continuous_update=False
     )
-
-
-def webcam_photo():
-    """One photo of the webcam, uint8 (3, H, W): in Colab by the browser, elsewhere by OpenCV where it is installed."""
-    if "google.colab" in sys.modules:
-        from google.colab.output import eval_js
-
-        address = eval_js(COLAB_CAMERA)
-        return read_photo(io.BytesIO(base64.b64decode(address.partition(",")[2])), "webcam")
-    try:
-        import cv2
-    except ImportError:
-        raise RuntimeError(
-            "The webcam needs OpenCV here: pip install opencv-python-headless, or upload a photo."
-        ) from None
-    camera = cv2.VideoCapture(0)
-    good, picture = camera.read()
-    camera.release()
-    if not good:
-        raise RuntimeError(
-            "No webcam answers on this machine: is one connected, and may Python use it? Or upload a photo."
-        )
-    return torch.from_numpy(picture[..., ::-1].copy()).permute(2, 0, 1)
-
-
-COLAB_CAMERA = """(async () => {
-  const video = document.createElement("video"), button = document.createElement("button");
-  button.textContent = "take the photo";
-  document.body.append(video, button);
-  video.srcObject = await navigator.mediaDevices.getUserMedia({video: true});
-  await video.play();
-  await new Promise(resolve => button.onclick = resolve);
-  const canvas = document.createElement("canvas");
-  canvas.width = video.videoWidth; canvas.height = video.videoHeight;
-  canvas.getContext("2d").drawImage(video, 0, 0);
-  video.srcObject.getTracks().forEach(track => track.stop());
-  video.remove(); button.remove();
-  return canvas.toDataURL("image/jpeg", 0.9);
-})()"""
 
 
 def _png(picture):

@@ -9,9 +9,7 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image, ImageOps
-from torchvision.utils import make_grid
 
 with suppress(ImportError):  # iPhones' HEIC, where the package is installed
     from pillow_heif import register_heif_opener
@@ -100,7 +98,7 @@ def _look_at(path):
 
 
 def _rgb(picture):
-    """A PIL picture upright, as RGB of 8 bits, by what its mode can hold, never by its brightest pixel."""
+    """A PIL picture upright, as RGB of 8 bits, scaled by what its mode can hold."""
     form = picture.format
     picture.load()
     with suppress(Exception):  # of damaged EXIF data; the picture itself may be whole
@@ -177,8 +175,11 @@ def plain_cause(error: BaseException) -> str:
 
 @contextmanager
 def guard(name, tell: Callable[[str], None]):
-    """The one guard of every loop over photos: whatever goes wrong with this one, `tell` gets a
-    sentence that names it, and the loop goes on. Only a full disk ends the work: it is no photo's."""
+    """The one guard of every loop over photos.
+
+    Whatever goes wrong with this one, `tell` gets a sentence that names it, and the loop goes on.
+    Only a full disk ends the work: it is no photo's fault.
+    """
     try:
         yield
     except PhotoError as error:
@@ -217,8 +218,11 @@ def in_pieces(
 
 
 def together_or_alone(work: Callable, photos: list, items: list, bad: dict, name=str) -> dict:
-    """{item: answer} of work(photos) -> an answer for each; should it fail, each photo is tried alone, so
-    that none takes the others with it. Where one alone fails, bad[item] becomes a sentence."""
+    """{item: answer}, where work(photos) gives an answer for each photo.
+
+    Should it fail, each photo is tried alone, so that none takes the others with it. Where one
+    alone fails, bad[item] becomes a sentence.
+    """
     try:
         return dict(zip(items, work(photos)))
     except Exception as error:
@@ -232,7 +236,7 @@ def together_or_alone(work: Callable, photos: list, items: list, bad: dict, name
 
 
 def paste_on_canvas(photo, side):
-    """Paste a (3, H, W) photo on the middle of a (3, side, side) canvas of its border's median colour.
+    """Paste a photo (3, H, W) in the middle of a canvas (3, side, side) of its border's colour.
 
     MTCNN was trained on heads with room around them; a photo cut at the ears has none.
     """
@@ -242,13 +246,3 @@ def paste_on_canvas(photo, side):
     canvas = border.median(dim=1).values[:, None, None].repeat(1, side, side)
     canvas[:, top : top + height, left : left + width] = photo
     return canvas
-
-
-def tiled(photos, columns, side):
-    """Photos (3, H, W) beside and below each other in one picture, each on a square canvas, scaled to `side` pixels."""
-    squares = [paste_on_canvas(photo, max(photo.shape)).float() for photo in photos]
-    tiles = [
-        F.interpolate(square[None], (side, side), mode="bilinear", antialias=True)[0].byte()
-        for square in squares
-    ]
-    return make_grid(tiles, columns, padding=0)

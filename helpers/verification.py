@@ -1,32 +1,33 @@
-"""Last but one station: a similarity -> the same person? A threshold for a chosen FPR, and a probability.
+"""A threshold for a chosen FPR, and a probability: what the similarity of two faces means.
 
-Both are measured on strangers, once, and kept with the encoder: they mean nothing for another one.
+Both are measured once, on unseen identities, and saved with the encoder: they mean nothing for
+another one.
 """
 
 import json
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
-from sklearn.cluster import AgglomerativeClustering
 from sklearn.linear_model import LogisticRegression
 
 from . import gates, metrics
 
-FPRS = np.geomspace(
-    1e-5, 0.5, 52
-)  # where thresholds are measured; in between they are interpolated
-LEAST = (
-    10  # pairs of people above a threshold; with fewer, a look-alike more or less makes another one
-)
+# where thresholds are measured; in between they are interpolated
+FPRS = np.geomspace(1e-5, 0.5, 52)
+# pairs of people above a threshold; with fewer, one look-alike more or less makes another one
+LEAST = 10
 
 
 @dataclass
 class Verifier:
-    """What strangers' pairs taught: cosines that let a share `fprs` of wrong pairs pass, and a logistic curve.
+    """Thresholds and a logistic curve, measured on the pairs of unseen identities.
 
-    low, high: the 95 % interval of each FPR when the strangers are drawn anew; empty if not measured.
-    people, pairs: how many strangers there were, and how many pairs of photos of different ones. FPRs begin where ten
-    pairs of *people* stand above the threshold, however many photos each has; smaller ones are refused.
+    fprs, thresholds: cosines that shares `fprs` of the pairs of different people exceed. FPRs begin
+    where ten pairs of *people* stand above the threshold, however many photos each has; smaller
+    ones are refused.
+    slope, intercept: of the logistic curve, similarity -> probability.
+    people, pairs: how many identities there were, and how many pairs of photos of different ones.
+    low, high: the 95 % interval of each FPR over people; empty if not measured.
     """
 
     fprs: list
@@ -55,16 +56,17 @@ class Verifier:
             or np.abs(self.thresholds).max() > 1 + 1e-6
         ):
             raise ValueError(
-                "These are no thresholds: rising FPRs, one falling cosine for each, all finite, were expected. "
-                "Measure them again, with python -m helpers evaluate PEOPLE --encoder FILE --keep."
+                "These are no thresholds: rising FPRs, one falling cosine for each, all finite, "
+                "were expected. Measure them again, with python -m helpers evaluate PEOPLE "
+                "--encoder FILE --save."
             )
 
-    def threshold(self, fpr=0.01):
-        """The cosine that a share fpr of pairs of different strangers exceeded."""
+    def threshold(self, fpr: float = 0.01) -> float:
+        """The cosine that a share fpr of the pairs of different people exceeded."""
         return float(np.interp(np.log(self._measured(fpr)), np.log(self.fprs), self.thresholds))
 
     def fpr_interval(self, fpr: float = 0.01) -> tuple[float, float] | None:
-        """The 95 % interval, over people, of the FPR that threshold(fpr) has; None if it was never measured."""
+        """The 95 % interval over people of the FPR at threshold(fpr); None if not measured."""
         self._measured(fpr)
         if not len(self.low):
             return None
@@ -77,43 +79,64 @@ class Verifier:
         low, high = self.fprs[0], self.fprs[-1]
         if not low * (1 - 1e-9) <= gates.share(fpr) <= high * (1 + 1e-9):
             raise ValueError(
-                f"An FPR of {fpr:g} was not measured: {self.people} strangers with {self.pairs:,} wrong pairs say "
-                f"something between {low:.2g} and {high:.2g}."
+                f"An FPR of {fpr:g} was not measured: {self.people} strangers with "
+                f"{self.pairs:,} wrong pairs say something between {low:.2g} and {high:.2g}."
             )
         return fpr
 
-    def gallery_threshold(self, photos, far=0.01):
-        """The cosine that a stranger's best match among so many enrolled photos exceeds with a chance of at most about far.
+    def gallery_threshold(self, photos: int, far: float = 0.01) -> float:
+        """The cosine that the best match of a person who is not enrolled exceeds, at the FAR.
 
-        Every photo is a chance to be mistaken, so the pairs' FPR is far / photos. If so small a one was not measured, the
-        strictest threshold there is: with more than far / fprs[0] photos it promises less.
+        Every enrolled photo is a chance to be mistaken, so the pairs' FPR is far / photos. If so
+        small a one was not measured, it is the strictest threshold there is: with more than
+        far / fprs[0] photos it promises less.
+
+        Args:
+            photos: how many are enrolled.
+            far: tolerated share of faces of people not enrolled that get a name.
         """
         return self.threshold(
             float(np.clip(gates.share(far, "FAR") / max(photos, 1), self.fprs[0], self.fprs[-1]))
         )
 
-    def probability(self, similarity):
-        """How probable it is that two faces of this similarity are one person, if beforehand both were equally likely."""
+    def probability(self, similarity: float | np.ndarray) -> float | np.ndarray:
+        """How probable one person is, if beforehand one and two people were equally likely."""
         return 1 / (1 + np.exp(-(self.slope * gates.cosines(similarity) + self.intercept)))
 
-    def to_text(self):
-        """As JSON, to be kept with an encoder."""
+    def to_text(self) -> str:
+        """As JSON, to be saved with an encoder."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_text(cls, text):
+    def from_text(cls, text: str) -> "Verifier":
         """What to_text wrote, now or before there were intervals; anything else is a ValueError."""
         try:
             return cls(**json.loads(text))
         except (TypeError, json.JSONDecodeError):
             raise ValueError(
-                "These thresholds can't be read: they are of another version of the course, or damaged. Measure "
-                "them again, with python -m helpers evaluate PEOPLE --encoder FILE --keep."
+                "These thresholds can't be read: they are of another version of the course, or "
+                "damaged. Measure them again, with python -m helpers evaluate PEOPLE --encoder "
+                "FILE --save."
             ) from None
 
 
-def measure(embeddings, labels, distractors=None, distractor_labels=None):
-    """The Verifier that strangers' embeddings (N, D) with their people (N,) give; distractors (M, D) are always different."""
+def measure(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    distractors: np.ndarray | None = None,
+    distractor_labels: np.ndarray | None = None,
+) -> Verifier:
+    """Measure thresholds and probabilities on unseen identities.
+
+    Args:
+        embeddings: of unit length (N, D).
+        labels: their people (N,).
+        distractors: embeddings (M, D) of further people, compared with the first only.
+        distractor_labels: their people (M,).
+
+    Raises:
+        ValueError: there are too few people or photos.
+    """
     same, different, nearest, draw = [], [], [], np.random.default_rng(0)
     for _, positives, others, names in metrics.pairs_by_person(
         embeddings, labels, distractors, distractor_labels
@@ -127,16 +150,17 @@ def measure(embeddings, labels, distractors=None, distractor_labels=None):
     )
     if len(same) < 10 or len(nearest) < LEAST:
         raise ValueError(
-            f"{len(same)} pairs of photos of one person and {len(nearest)} pairs of different people are too few "
-            "to measure a threshold on: take ten people or more, with several photos each."
+            f"{len(same)} pairs of photos of one person and {len(nearest)} pairs of different "
+            "people are too few to measure a threshold on: take ten people or more, with several "
+            "photos each."
         )
     found = metrics.verification_rate(embeddings, labels, distractors, distractor_labels, FPRS)
     # a pair of people stands above a threshold if any of their photos do
     carried = (nearest[:, None] > found["threshold"]).sum(0) >= LEAST
     if not carried.any():
         raise ValueError(
-            f"Nowhere up to an FPR of {FPRS[-1]:g} do {LEAST} of the {len(nearest)} pairs of people stand above "
-            "the threshold, so none is worth keeping: take more people."
+            f"Nowhere up to an FPR of {FPRS[-1]:g} do {LEAST} of the {len(nearest)} pairs of "
+            "people stand above the threshold, so none is worth keeping: take more people."
         )
     curve = LogisticRegression(C=1e6, class_weight="balanced")
     curve.fit(
@@ -164,56 +188,7 @@ def measure(embeddings, labels, distractors=None, distractor_labels=None):
 
 
 def most_alike(similarity: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The highest similarity (K, M) of each person's (M,) photos, to any of the K: one number for each person."""
+    """The highest similarity (K, M) of each person's photos (M,) to any of the K: one a person."""
     order = np.argsort(labels, kind="stable")
     starts = np.flatnonzero(np.diff(labels[order], prepend=-1))
     return np.maximum.reduceat(similarity.max(0)[order], starts)
-
-
-SAME, DIFFERENT, UNDECIDED = "the same person", "different people", "undecided"
-
-
-def verdict(similarity: float, verifier: Verifier, fpr: float) -> str:
-    """What to say of a pair: the same person, different people, or undecided.
-
-    The threshold keeps to an FPR, the probability supposes that both answers are equally likely beforehand. Where only one
-    of the two speaks for one person, the pair is undecided, and a verdict never contradicts its probability.
-    """
-    passed, likely = similarity > verifier.threshold(fpr), verifier.probability(similarity) >= 0.5
-    return UNDECIDED if passed != likely else SAME if passed else DIFFERENT
-
-
-def verdicts(faces, names, verifier, fpr):
-    """Every pair of faces as a row for plots.table: similarity, verdict at this FPR, probability that it is one person."""
-    rows = []
-    for i, j in zip(*np.triu_indices(len(faces), 1)):
-        similarity = float(faces[i].embedding @ faces[j].embedding)
-        rows.append(
-            {
-                "photo": names[i],
-                "and": names[j],
-                "similarity": similarity,
-                "verdict": verdict(similarity, verifier, fpr),
-                "probability": float(verifier.probability(similarity)),
-            }
-        )
-    return rows
-
-
-def clusters(similarity, threshold):
-    """Who belongs together, without names: numbers (N,) from similarities (N, N), 0 for the largest group,
-    of equal ones for the first.
-
-    Agglomerative, average linkage: groups are joined as long as their photos' mean similarity is above the threshold.
-    """
-    similarity = gates.cosines(similarity)
-    if len(similarity) == 1:
-        return np.zeros(1, int)
-    joined = AgglomerativeClustering(
-        n_clusters=None, metric="precomputed", linkage="average", distance_threshold=1 - threshold
-    )
-    found = joined.fit_predict(1 - np.clip(similarity, -1, 1))
-    _, first, number, counts = np.unique(
-        found, return_index=True, return_inverse=True, return_counts=True
-    )
-    return np.argsort(np.lexsort((first, -counts)))[number]

@@ -1,4 +1,4 @@
-"""kill -9, full disks, two at once: what was finished stays, and what is done again ends the same."""
+"""kill -9, full disks, two at once: what was finished stays, what is repeated ends the same."""
 
 import errno
 import multiprocessing
@@ -14,11 +14,12 @@ from PIL import Image
 from helpers import aligned_set, runs
 from helpers.aligned_set import build_aligned_set, read_images, read_rows
 from helpers.encoders import Encoder
+from helpers.enrolment import enrol_folder
 from helpers.faces import folder_of_people
 from helpers.files import alone_in
 from helpers.gallery import Gallery
 from helpers.losses import MarginHead
-from helpers.pipeline import FacePipeline, enrol_folder
+from helpers.pipeline import FacePipeline
 from helpers.training import fit
 
 needs_sigkill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no kill -9")

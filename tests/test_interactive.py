@@ -1,4 +1,4 @@
-"""The widgets' plain functions, and the widgets without a browser: uploads of all kinds, a slider that is quick."""
+"""The widgets' plain functions, and the widgets without a browser."""
 
 import io
 import time
@@ -13,7 +13,8 @@ from PIL import Image
 from helpers.gallery import Gallery
 from helpers.interactive import compare_app, matrix_picture, picker_app, read_uploads
 from helpers.pipeline import Face
-from helpers.verification import Verifier, verdicts
+from helpers.verdicts import verdicts
+from helpers.verification import Verifier
 
 VERIFIER = Verifier(
     np.geomspace(1e-4, 0.3, 40).tolist(), np.linspace(0.9, 0.1, 40).tolist(), 10.0, -5.0, 500, 10**6

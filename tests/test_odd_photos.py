@@ -1,4 +1,4 @@
-"""Whatever people bring: one odd file costs the others nothing, and nothing is left out without a word."""
+"""Whatever people bring: one odd file costs the others nothing, and none is dropped silently."""
 
 import io
 import os
@@ -10,20 +10,21 @@ import torch
 from PIL import EpsImagePlugin, Image
 from skimage.data import astronaut
 
-from helpers import __main__ as commands
-from helpers import alignment, detection
+from helpers import alignment, commands, detection
 from helpers.__main__ import main
 from helpers.aligned_set import build_aligned_set, read_images, read_rows
 from helpers.course import save_model
 from helpers.detection import find_faces, smallest_face
 from helpers.encoders import Encoder
+from helpers.enrolment import enrol_folder
 from helpers.faces import folder_of_people
 from helpers.file_fingerprints import file_fingerprints
 from helpers.files import short_name
 from helpers.folders import look_into, short_names
 from helpers.gallery import Gallery, name_or_unknown
+from helpers.photo_names import person_in
 from helpers.photos import PhotoError, guard, in_pieces, read_photo, together_or_alone
-from helpers.pipeline import FacePipeline, enrol_folder, person_in
+from helpers.pipeline import FacePipeline
 from helpers.settings import load_settings
 from helpers.verification import Verifier
 
@@ -503,7 +504,7 @@ def run(capsys, *words):
 )
 def test_a_crash_is_never_a_verdict(course_folder, capsys, monkeypatch, error):
     photos = ["people/p0/0.bmp", "people/p1/0.bmp"]
-    monkeypatch.setattr(commands, "verdicts", lambda *_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(commands, "verify", lambda *_: (_ for _ in ()).throw(error))
     code, said = run(capsys, "predict", *photos)
     assert code == 2 and said.strip() and "Traceback" not in said
     assert "Traceback" in run(capsys, "predict", *photos, "--debug")[1]

@@ -14,7 +14,8 @@ from skimage.data import astronaut
 from helpers import detection
 from helpers.detection import detect
 from helpers.encoders import Encoder
-from helpers.pipeline import FacePipeline, largest_faces, person_in, read_folder
+from helpers.photo_names import person_in
+from helpers.pipeline import FacePipeline, largest_faces, read_folder
 
 
 @pytest.fixture(scope="module")

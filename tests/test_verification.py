@@ -1,10 +1,11 @@
-"""Thresholds let through what they say, and probabilities mean what they say, on people who did not set them."""
+"""Thresholds and probabilities mean what they say, on people who did not set them."""
 
 import numpy as np
 import pytest
 
 from helpers import metrics
-from helpers.verification import FPRS, Verifier, clusters, measure, verdict
+from helpers.verdicts import clusters, verdict
+from helpers.verification import FPRS, Verifier, measure
 
 
 def crowd(people, seed, photos=6, dim=24):
@@ -79,7 +80,7 @@ def test_clusters_find_people_without_names():
 
 
 def test_a_larger_gallery_lets_no_more_strangers_through():
-    """A stranger has as many chances as there are photos; the threshold of pairs would let most of these through."""
+    """A stranger has as many chances as there are photos: the threshold of pairs is too low."""
     verifier = measure(*crowd(300, 0, dim=32))
     unseen_faces, (enrolled, _) = crowd(500, 1, photos=1, dim=32)[0], crowd(20, 2, dim=32)
     best = (unseen_faces @ enrolled.T).max(1)
@@ -131,7 +132,10 @@ def test_the_interval_of_a_thresholds_fpr_holds_what_others_find():
 
 
 def test_thresholds_kept_before_there_were_intervals_are_read_and_damaged_ones_refused():
-    old = '{"fprs": [0.001, 0.1], "thresholds": [0.7, 0.3], "slope": 9.0, "intercept": -4.0, "people": 50, "pairs": 9000}'
+    old = (
+        '{"fprs": [0.001, 0.1], "thresholds": [0.7, 0.3], "slope": 9.0, "intercept": -4.0, '
+        '"people": 50, "pairs": 9000}'
+    )
     verifier = Verifier.from_text(old)
     assert verifier.threshold(0.1) == 0.3 and verifier.fpr_interval(0.01) is None
     for change in ("[0.7]", "[0.3, 0.7]", "[NaN, 0.3]", "[9.0, 0.3]", "0.7", "[]"):

@@ -1,0 +1,225 @@
+"""The commands of `python -m helpers`: each takes the options, answers, and returns (result, code).
+
+The result is what --json prints; the code is the exit code, see `helpers.__main__`.
+"""
+
+import argparse
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+from . import metrics, plots
+from .aligned_data import unseen_faces
+from .arrange import arrange
+from .command_output import answer, save_figure
+from .comparison import shown
+from .embedding_map import embedding_map
+from .encoders import embed
+from .enrolment import enrol_folder
+from .evaluation import unseen_figures
+from .faces import folder_of_people
+from .files import short_name
+from .forget import forget
+from .gallery import name_or_unknown
+from .model_files import SHIPPED_RECOGNISER, load_encoder, load_verifier, save_verifier
+from .networks import hourglass
+from .photos import PhotoError, guard
+from .pipeline import (
+    FacePipeline,
+    doubts,
+    faces_of,
+    longest_side,
+    no_face,
+    read_smaller,
+)
+from .settings import load_settings
+from .verdicts import UNDECIDED, name_faces
+from .verification import measure
+from .who_is_who import Recogniser, verify
+
+FPRS = (1e-3, 1e-2, 1e-1)
+
+
+def run(options: argparse.Namespace) -> tuple[dict, int]:
+    """Load what the command needs, and run it."""
+    settings = load_settings()
+    if options.command == "forget":
+        return forget_person(options, settings)
+    options.encoder = options.encoder or SHIPPED_RECOGNISER
+    encoder = load_encoder(options.encoder, settings.torch_device)
+    pipeline = FacePipeline(hourglass(settings), encoder)
+    if options.command in ("evaluate", "map"):
+        command = evaluate if options.command == "evaluate" else draw_map
+        return command(options, pipeline)
+    command = {"predict": predict, "arrange": arrange, "identify": identify}[options.command]
+    return command(options, Recogniser(pipeline, load_verifier(options.encoder)))
+
+
+def predict(options, recogniser):
+    """The largest faces of two photos or more, each pair with its similarity and verdict."""
+    faces, (pipeline, verifier) = [], recogniser
+    for path, _, found, sentence in faces_of(pipeline, read_smaller, options.photos):
+        if not found:
+            raise PhotoError(sentence or f"{no_face(path)}.")
+        faces.append(found[0])
+        for doubt in doubts(found):
+            answer(options, f"{path}: {doubt}")
+    pairs, verdicts = [], set()
+    for (one, first), (other, second) in combinations(zip(options.photos, faces), 2):
+        found = verify(first, second, options.fpr, recogniser)
+        verdicts.add(found.verdict)
+        answer(
+            options,
+            f"{one} and {other}: {found.verdict}; similarity {found.similarity:.2f}, probability "
+            f"that it is one person {found.probability:.2f}",
+        )
+        pairs.append(
+            {
+                "photos": [one, other],
+                "similarity": round(found.similarity, 4),
+                "same": found.same,
+                "verdict": found.verdict,
+                "probability": round(found.probability, 4),
+            }
+        )
+    threshold, ends = verifier.threshold(options.fpr), verifier.fpr_interval(options.fpr)
+    interval = f" (95 % interval over people: {ends[0]:.2g} to {ends[1]:.2g})" if ends else ""
+    answer(
+        options,
+        f"The threshold is {threshold:.2f}: a share of {options.fpr:g}{interval} of pairs of "
+        "different people is more alike. A larger --fpr accepts more pairs, and more wrong ones.",
+    )
+    if UNDECIDED in verdicts:
+        answer(
+            options,
+            "Undecided: the similarity and the threshold that was asked for point different ways.",
+        )
+    result = {"pairs": pairs, "threshold": round(threshold, 4)}
+    return result, int(not all(pair["same"] for pair in pairs))
+
+
+def identify(options, recogniser):
+    """Every face of some photos, named after the most similar person of a gallery, or unknown."""
+    pipeline, verifier = recogniser
+    known, results, skipped = new_gallery(options, pipeline), [], []
+    tell_threshold(options, verifier, len(known))
+    for number, (path, photo, faces, sentence) in enumerate(
+        faces_of(pipeline, read_smaller, options.photos, most=8), 1
+    ):
+        if not faces:
+            skipped += [sentence] if sentence else []
+            answer(options, sentence or no_face(path))  # the others still get their answers
+            continue
+        found = name_faces(faces, known, verifier, options.fpr)
+        labels = [f"{name_or_unknown(one.name)} {one.similarity:.2f}" for one in found]
+        shrunk = max(1, longest_side(path) / max(photo.shape))  # it was read smaller
+        for one, label in zip(found, labels):
+            results.append(
+                {
+                    "photo": path,
+                    "box": [round(side * shrunk) for side in one.box],
+                    "name": one.name,
+                    "nearest": one.nearest,
+                    "similarity": round(one.similarity, 4),
+                    "hints": list(one.hints),
+                }
+            )
+            nearest = [f"most like {name_or_unknown(one.nearest)}"] if one.name is None else []
+            answer(options, "; ".join([f"{path}: {label}", *nearest, *one.hints]))
+        picture = options.out / "identify" / f"{short_name(f'{number}_{Path(path).stem}')}.png"
+        with guard(path, lambda sentence: answer(options, sentence)):
+            named = [one.name is not None for one in found]
+            save_figure(plots.boxes_on(photo, faces, labels, named), picture)
+    result = {
+        "faces": results,
+        "threshold": round(verifier.gallery_threshold(len(known), options.fpr), 4),
+        "enrolled": len(known),
+        "skipped": skipped,
+    }
+    return result, 2 if len(skipped) == len(options.photos) else 0
+
+
+def tell_threshold(options, verifier, photos):
+    """What a face needs for a name, and what this costs in a large gallery."""
+    if (least := verifier.fprs[0] * photos) > options.fpr:
+        answer(
+            options,
+            f"{photos} photos are many for this recogniser: up to {min(1, least):.2g} of all "
+            "strangers' faces may get a name.",
+        )
+    answer(
+        options,
+        "A face gets a name if it is more similar than "
+        f"{verifier.gallery_threshold(photos, options.fpr):.2f} to an enrolled photo; --fpr "
+        f"{min(0.5, options.fpr * 10):g} names more faces, and more of them wrongly (now "
+        f"{options.fpr:g}).",
+    )
+
+
+def new_gallery(options, pipeline):
+    """The largest face of every photo in a folder of people, enrolled; the others are told."""
+    name = short_name(replace(load_settings(), dataset=options.gallery).dataset_name)
+    people = folder_of_people(options.gallery)
+    for note in people.notes:
+        answer(options, note)
+    known = enrol_folder(
+        pipeline,
+        people,
+        options.out / "gallery" / f"{name}.safetensors",
+        lambda sentence: answer(options, sentence),
+    )
+    if not len(known):
+        raise ValueError(
+            f"{options.gallery}: none of the {len(people)} photos shows a face that the detector "
+            "finds, so nobody is enrolled."
+        )
+    answer(
+        options,
+        f"{len(known)} of {len(people)} photos enrolled, of {len(set(known.people))} people",
+    )
+    return known
+
+
+def people_in(options):
+    """The aligned faces of a folder of people; what was left out is told."""
+    settings = replace(load_settings(), dataset=options.folder, split="")
+    return unseen_faces(settings, lambda sentence: answer(options, sentence))
+
+
+def evaluate(options, pipeline):
+    """Verification rate and retrieval of unseen people; with --save their thresholds are saved."""
+    data = people_in(options)
+    result = unseen_figures(pipeline.encoder, data, FPRS)
+    if options.save:
+        verifier = measure(embed(pipeline.encoder, data.probe), data.probe_labels)
+        save_verifier(options.encoder, verifier)
+    for key in ("recall@1", "r_precision", "map@r"):
+        answer(options, f"{key:20s} {shown(result, key)}")
+    number = result["pairs_of_people"]
+    for line in metrics.rates_as_lines(
+        FPRS, result["tpr"], result["tpr_low"], result["tpr_high"], number
+    ):
+        answer(options, line)
+    return {key: result[key] for key in ("recall@1", "r_precision", "map@r")} | {
+        "tpr_at_fpr": metrics.rates_as_json(FPRS, result["tpr"], number),
+        "pairs_of_people": number,
+        "photos": len(data.probe),
+        "skipped": data.skipped,
+    }, 0
+
+
+def draw_map(options, pipeline):
+    """outputs/map.html of a folder of people."""
+    data = people_in(options)
+    people = [data.probe_names[person] for person in data.probe_labels]
+    path = options.out / "map.html"
+    embedding_map(embed(pipeline.encoder, data.probe), data.probe, people, people, path)
+    answer(options, f"written to {path}: open it in a browser")
+    return {"map": str(path), "photos": len(people)}, 0
+
+
+def forget_person(options, settings):
+    """Delete a person from galleries, aligned sets and pictures; what remains is told."""
+    done = forget(options.name, settings.data_dir, settings.runs_dir, options.out)
+    answer(options, "\n".join(done))
+    return {"forgotten": options.name, "done": done}, 0

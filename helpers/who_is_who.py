@@ -1,0 +1,158 @@
+"""One call for users of Python: `from helpers import verify, identify`."""
+
+import warnings
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from .enrolment import enrolment
+from .faces import folder_of_people
+from .gallery import Gallery
+from .model_files import SHIPPED_RECOGNISER, load_encoder, load_verifier
+from .networks import hourglass
+from .photos import PhotoError
+from .pipeline import Face, FacePipeline, no_face, read_smaller
+from .settings import load_settings
+from .verdicts import Identification, Verification, compare, name_faces
+from .verification import Verifier
+
+Photo = str | Path | np.ndarray | torch.Tensor | Image.Image | Face
+
+
+class Recogniser(NamedTuple):
+    """What finds and embeds faces, and the thresholds that were measured for its encoder."""
+
+    pipeline: FacePipeline
+    verifier: Verifier
+
+
+def verify(
+    first: Photo, second: Photo, fpr: float = 0.01, recogniser: Recogniser | None = None
+) -> Verification:
+    """Are the largest faces of two photos of one person?
+
+    Args:
+        first, second: each a path, a PIL picture, an array (H, W, 3) or (H, W) of uint8, a tensor
+            uint8 (3, H, W), or a Face that the pipeline has found.
+        fpr: tolerated share of false matches, 0 to 1.
+        recogniser: None takes the one that ships; `load_recogniser` makes others.
+
+    Returns:
+        A Verification: same, verdict, similarity, threshold, probability, hints.
+
+    Raises:
+        PhotoError: a photo can't be read, or shows no face that the detector finds.
+        ValueError: such an FPR was never measured.
+    """
+    pipeline, verifier = recogniser or load_recogniser()
+    return compare(largest_face(first, pipeline), largest_face(second, pipeline), verifier, fpr=fpr)
+
+
+def identify(
+    photo: Photo,
+    gallery: Gallery | str | Path | Mapping[str, Photo | list],
+    far: float = 0.01,
+    recogniser: Recogniser | None = None,
+) -> list[Identification]:
+    """Whose faces are on a photo?
+
+    Args:
+        photo: as for `verify`.
+        gallery: who is known: a folder with a folder of photos for each person, a dict {name: a
+            photo or a list of them}, or a Gallery.
+        far: tolerated share of faces of people not enrolled that get a name, 0 to 1.
+        recogniser: None takes the one that ships; `load_recogniser` makes others.
+
+    Returns:
+        An Identification for each face, the largest first: name (None for unknown), nearest,
+        similarity, threshold, box, hints. An empty list if no face is found.
+
+    Raises:
+        PhotoError: a photo can't be read.
+        ValueError: nobody is enrolled, or such a FAR can't be had.
+    """
+    recogniser = recogniser or load_recogniser()
+    pipeline, verifier = recogniser
+    faces = [photo] if isinstance(photo, Face) else pipeline([as_photo(photo)])[0]
+    known = gallery if isinstance(gallery, Gallery) else enrol(gallery, recogniser)
+    return name_faces(faces, known, verifier, far)
+
+
+def enrol(
+    people: str | Path | Mapping[str, Photo | list], recogniser: Recogniser | None = None
+) -> Gallery:
+    """A Gallery of the largest face of each photo, to be used for many calls of `identify`.
+
+    Args:
+        people: a folder with a folder of photos for each person, whose unusable photos are left
+            out with a warning, or a dict {name: a photo or a list of them}.
+        recogniser: None takes the one that ships.
+    """
+    pipeline, _ = recogniser or load_recogniser()
+    known = Gallery(pipeline.encoder.dim)
+    known.check_encoder(pipeline.encoder)
+    if isinstance(people, Mapping):
+        for name, photos in people.items():
+            for photo in photos if isinstance(photos, (list, tuple)) else [photos]:
+                known.add(largest_face(photo, pipeline).embedding[None], [name])
+    else:
+        photos = folder_of_people(people)
+        rows, embeddings, _ = enrolment(pipeline, photos, tell=warnings.warn)
+        known.add(embeddings, [photos.names[photos.labels[i]] for i in rows])
+    if not len(known):
+        raise ValueError(f"{people}: nobody is enrolled, as no photo shows a face that is found.")
+    return known
+
+
+@lru_cache(maxsize=2)
+def load_recogniser(encoder: str | Path = SHIPPED_RECOGNISER) -> Recogniser:
+    """The pipeline and the thresholds of an encoder, by file or by name; loaded once."""
+    settings = load_settings()
+    network = load_encoder(encoder, settings.torch_device)
+    return Recogniser(FacePipeline(hourglass(settings), network), load_verifier(encoder))
+
+
+def largest_face(photo: Photo, pipeline: FacePipeline) -> Face:
+    """The largest face of a photo; a PhotoError if none is found."""
+    if isinstance(photo, Face):
+        return photo
+    [faces] = pipeline([as_photo(photo)], largest=True)
+    if not faces:
+        named = isinstance(photo, (str, Path))
+        raise PhotoError(no_face(photo) + "." if named else "No face was found in this photo.")
+    return faces[0]
+
+
+def as_photo(photo: str | Path | np.ndarray | torch.Tensor | Image.Image) -> torch.Tensor:
+    """A path, PIL picture, array (H, W[, 3]) or tensor (3, H, W) as a tensor uint8 (3, H, W)."""
+    if isinstance(photo, (str, Path)):
+        return read_smaller(photo)
+    if isinstance(photo, Image.Image):
+        photo = np.array(ImageOps.exif_transpose(photo).convert("RGB"))
+    if isinstance(photo, np.ndarray):
+        if photo.ndim == 2:
+            photo = np.stack([photo] * 3, axis=-1)
+        photo = torch.from_numpy(np.array(photo))
+        photo = photo.movedim(-1, 0) if photo.ndim == 3 else photo
+    if (
+        not isinstance(photo, torch.Tensor)
+        or photo.dtype != torch.uint8
+        or photo.ndim != 3
+        or photo.shape[0] != 3
+    ):
+        raise PhotoError(
+            "A photo must be a path, a PIL picture, a uint8 array (H, W, 3) or (H, W), or a uint8 "
+            f"tensor (3, H, W); this is {_described(photo)}."
+        )
+    return photo.contiguous()
+
+
+def _described(photo):
+    if isinstance(photo, torch.Tensor):
+        return f"a {photo.dtype} of shape {tuple(photo.shape)}".replace("torch.", "")
+    return f"a {type(photo).__name__}"
