@@ -106,15 +106,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _sentence(error):
-    """What to tell of an error; nothing here may need a package that is missing."""
+    """What to tell of an error, even if what is needed to tell it nicely is missing as well."""
+    if not isinstance(error, ImportError):
+        try:
+            from .files import printable
+            from .photos import plain_cause
+        except ImportError as missing:
+            error = missing
     if isinstance(error, ImportError):
         return (
             f"A package is missing or broken: {error}. Install what the course needs: "
             "pip install -r requirements.txt"
         )
-    from .files import printable
-    from .photos import plain_cause
-
     usual = isinstance(error, (ValueError, OSError)) and str(error)
     return printable(error if usual else f"This failed: {plain_cause(error)}. --debug shows where.")
 

