@@ -1,4 +1,4 @@
-"""From a photo to who is who: faces, detection, landmarks, alignment, encoders, verdicts.
+"""A photo's way: faces -> detection -> landmarks -> alignment -> encoders -> who is who.
 
 >>> from helpers import verify, identify  # doctest: +SKIP
 >>> verify("ada_1.jpg", "ada_2.jpg").same  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""A folder as strangers send it: each bad photo gets its sentence, and the others still get their answers."""
+"""Odd photos through every command: a sentence for each, and the others are still used."""
 
 import csv
 import json

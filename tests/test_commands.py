@@ -19,7 +19,7 @@ from helpers.verification import Verifier
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, some_orl):
-    """A folder of six people with four photos each, and an encoder whose threshold takes nearly all faces for one person."""
+    """Six people with four photos each; an encoder whose threshold takes nearly all for one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FACES_HOURGLASS", "mtcnn")
     for i in range(len(some_orl)):
