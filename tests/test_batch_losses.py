@@ -183,6 +183,7 @@ PartialState().destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_learn_from_the_whole_batch_as_one_does(tmp_path):
     (tmp_path / "train.py").write_text(PROCESSES)
     here = {

@@ -30,6 +30,8 @@ from helpers.course import save_model
 from helpers.encoders import Encoder
 from helpers.verification import Verifier
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, some_orl):

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from helpers.encoders import Encoder, LayerFreezer, embed, replace_last_linear, weights_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -22,6 +22,8 @@ from helpers.losses import MarginHead
 from helpers.pipeline import FacePipeline
 from helpers.training import fit
 
+pytestmark = pytest.mark.slow
+
 needs_sigkill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no kill -9")
 EPOCHS, STEPS = 12, 3
 

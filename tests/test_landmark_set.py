@@ -155,6 +155,7 @@ def test_the_benchmark_measures_both_on_the_same_photos(labelled, tmp_path, caps
         assert result["mtcnn"] == {"nme": 0, "median": 0, "fail10": 0}
 
 
+@pytest.mark.slow
 def test_training_by_command_leaves_a_model_and_is_not_repeated(labelled, tmp_path, capsys):
     command = [
         "--data",
@@ -213,6 +214,7 @@ def test_training_without_its_landmarks_ends_in_a_sentence(tmp_path):
         train_hourglass(["--out", "never"])
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_hourglass(labelled, tmp_path):
     options = [
         "--data",

@@ -13,6 +13,8 @@ from helpers import course
 from helpers.encoders import Encoder
 from helpers.faces import orl
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

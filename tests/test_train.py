@@ -79,6 +79,7 @@ def command(folder, *words, launcher=("-m", "helpers.train")):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_one_command_trains_several_losses_and_leaves_whole_runs(tmp_path):
     out = command(tmp_path, "-m", "loss=arcface,triplet", TINY, "freeze=[2,0]")
     assert out.count("map@r") == 2
@@ -104,6 +105,7 @@ def test_one_command_trains_several_losses_and_leaves_whole_runs(tmp_path):
     assert "distillation" in taught and "map@r" in taught
 
 
+@pytest.mark.slow
 def test_the_command_under_accelerate_launch_trains_in_two_processes(tmp_path):
     launcher = (
         "-m",

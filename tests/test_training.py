@@ -305,6 +305,7 @@ assert not any("gloo" in name for name in threads), f"{threads}: one that outliv
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freezer", ["None", "Rest()"])
 def test_two_processes_give_the_curve_of_one(tmp_path, freezer):
     (tmp_path / "train.py").write_text(TWO_PROCESSES.replace("FREEZER", freezer))
