@@ -11,7 +11,6 @@ from .aligned_set import FaceArray, build_aligned_set, read_images
 from .face_set import FaceSet
 from .faces import load_faces
 from .landmarks import StackedHourglass
-from .model_files import SHIPPED_HOURGLASS, load_model
 from .networks import hourglass, hourglass_id
 from .settings import Settings
 from .splits import assign_splits, read_splits, splits_csv
@@ -26,6 +25,7 @@ class RecognitionData:
     distractors hold unseen identities with numbers of their own, whose names are in probe_names.
     splits: all photos with their splits, as the text of a CSV.
     train_keys: the names of the photos in train, `person/photo`.
+    landmarks: the id of what aligned the faces, see `hourglass_id`.
     """
 
     train: FaceArray
@@ -39,6 +39,12 @@ class RecognitionData:
     distractor_labels: np.ndarray
     splits: str
     train_keys: list[str]
+    landmarks: str = ""
+
+    @property
+    def train_names(self) -> list[str]:
+        """The names of the people trained on."""
+        return sorted({key.partition("/")[0] for key in self.train_keys})
 
     @property
     def num_classes(self) -> int:
@@ -46,10 +52,11 @@ class RecognitionData:
         return int(self.train_labels.max()) + 1
 
 
-def aligned_folder(settings: Settings) -> Path:
-    """The folder of the aligned faces of the dataset's people."""
+def aligned_folder(settings: Settings, everybody: bool = False) -> Path:
+    """The folder of the aligned faces of the dataset's people, those with a split or everybody."""
     people = settings.people + settings.probe_people + settings.distractor_people
-    name = f"{settings.dataset_name}_{'listed' if settings.split else f'top{people}'}"
+    who = "listed" if settings.split or everybody else f"top{people}"
+    name = f"{settings.dataset_name}_{who}"
     if settings.hourglass != "shipped":
         name += f"_{Path(settings.hourglass).stem}"
     return Path(settings.data_dir) / "aligned" / name
@@ -118,13 +125,14 @@ def recognition_data(settings: Settings) -> RecognitionData:
         distractor_labels=aligned.labels[split == "distractor"],
         splits=splits_csv(photos, splits),
         train_keys=[aligned.key(i) for i in np.flatnonzero(split == "train")],
+        landmarks=hourglass_id(model),
     )
 
 
 def unseen_faces(settings: Settings, tell=print) -> SimpleNamespace:
     """The aligned faces of everybody in the dataset, or of a list's probes and distractors.
 
-    Nobody is trained on. They are always aligned by the shipped hourglass.
+    Nobody is trained on.
 
     Args:
         settings: the dataset, and the list, if there is one.
@@ -132,11 +140,11 @@ def unseen_faces(settings: Settings, tell=print) -> SimpleNamespace:
 
     Returns:
         probe, probe_labels, probe_names, distractors and distractor_labels as in RecognitionData,
-        and `skipped`, the number of photos without a face.
+        `skipped`, the number of photos without a face, and `landmarks`, the id of what aligned
+        them.
     """
     photos = load_faces(settings.dataset, settings.data_dir, tell)
-    model = load_model(StackedHourglass, SHIPPED_HOURGLASS, settings.torch_device)
-    folder = Path(settings.data_dir) / "aligned" / f"{settings.dataset_name}_listed"
+    model, folder = hourglass(settings), aligned_folder(settings, everybody=True)
     splits = np.full(len(photos), "probe")
     if settings.split:
         splits = read_splits(photos, settings.split)
@@ -150,6 +158,7 @@ def unseen_faces(settings: Settings, tell=print) -> SimpleNamespace:
         probe_labels=aligned.labels[probe],
         probe_names=dict(enumerate(aligned.names)),
         skipped=int(unseen.sum()) - len(aligned),
+        landmarks=hourglass_id(model),
         distractors=FaceArray(images.array, images.rows[~probe]),
         distractor_labels=aligned.labels[~probe],
     )

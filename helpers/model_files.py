@@ -1,6 +1,7 @@
 """Trained models on disk: weights, settings and notes in safetensors files, which hold no code."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load, load_file, save_file
 from torch import nn
 
+from .digests import digest
 from .encoders import Encoder
 from .files import write_atomically, write_text
 from .other_encoders import OTHERS, onnx_encoder, other_encoder
@@ -77,6 +79,43 @@ def save_note(path: str | Path, **notes: object) -> None:
     metadata = notes_of(path) | {key: str(note) for key, note in notes.items()}
     weights = load(Path(path).read_bytes())  # not memory-mapped: Windows would not replace it
     write_atomically(path, lambda part: save_file(weights, part, metadata=metadata))
+
+
+def origin(landmarks: str, people: Iterable[str] = ()) -> dict[str, str]:
+    """Notes on what a model learned from, which `doubts_about` compares with what it is used for.
+
+    Args:
+        landmarks: the id of what aligned its faces, see `hourglass_id`.
+        people: names of those it was trained on; only their digests are kept.
+    """
+    return {"landmarks": landmarks, "trained_on": " ".join(sorted(map(digest, set(people))))}
+
+
+def doubts_about(
+    source: str | Path, landmarks: str | None = None, people: Iterable[str] = ()
+) -> list[str]:
+    """What speaks against measuring an encoder so, as sentences; [] if nothing is known to.
+
+    Args:
+        source: its file, or the name of a borrowed one, of which nothing is known.
+        landmarks: the id of what aligns the faces now.
+        people: names of those it is measured on.
+    """
+    if _is_borrowed(source):
+        return []
+    notes, doubts = notes_of(source), []
+    if landmarks and notes.get("landmarks", landmarks) != landmarks:
+        doubts.append(
+            f"{source} was trained on faces aligned by {notes['landmarks']}, but these are aligned "
+            f"by {landmarks}: its thresholds and figures may not hold. FACES_HOURGLASS chooses."
+        )
+    trained_on = set(notes.get("trained_on", "").split())
+    if known := sorted({name for name in people if digest(name) in trained_on}):
+        doubts.append(
+            f"{len(known)} of these people, such as {known[0]}, have names of people that {source} "
+            "was trained on: if they are the same, the figures are too good. Leave them out."
+        )
+    return doubts
 
 
 def load_encoder(source: str | Path, device: str | torch.device = "cpu") -> nn.Module:

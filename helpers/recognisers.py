@@ -9,7 +9,14 @@ from .configured import batches_of, configured_augment
 from .encoders import Encoder, LayerFreezer, embed
 from .held_out import held_out
 from .losses import MarginHead
-from .model_files import SHIPPED_RECOGNISER, load_encoder, load_model, load_verifier, notes_of
+from .model_files import (
+    SHIPPED_RECOGNISER,
+    doubts_about,
+    load_encoder,
+    load_model,
+    load_verifier,
+    notes_of,
+)
 from .networks import new_encoder, recogniser_path
 from .runs import Run
 from .settings import Settings
@@ -79,6 +86,9 @@ def recogniser(settings: Settings, data: RecognitionData) -> tuple[nn.Module, Ve
     """
     if settings.recogniser != "trained":
         path = SHIPPED_RECOGNISER if settings.recogniser == "shipped" else settings.recogniser
+        people = [data.probe_names[label] for label in np.unique(data.probe_labels)]
+        for sentence in doubts_about(path, data.landmarks, people):
+            print(sentence)
         return load_encoder(path, settings.torch_device), load_verifier(path)
     encoder = trained_recogniser(settings, data)
     first_half = np.array_split(np.unique(data.probe_labels), 2)[0]

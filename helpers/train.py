@@ -30,7 +30,7 @@ from .configured import GIVEN
 from .encoders import embed
 from .evaluation import figures
 from .metrics import left_out
-from .model_files import save_model
+from .model_files import origin, save_model
 from .networks import new_encoder
 from .recognisers import train_recogniser
 from .settings import FIELDS, RENAMED, load_settings
@@ -124,6 +124,7 @@ def _measure_and_save(encoder, run, data, loss, settings):
         dataset=settings.dataset_name,
         people=data.num_classes,
         photos=len(data.train),
+        **origin(data.landmarks, data.train_names),
         **notes,
     )
     print(f"\n{run.folder}: {len(run.history)} epochs in {run.seconds / 60:.1f} minutes")

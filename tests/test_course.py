@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from helpers import course, evaluation, recognisers, recognition
+from helpers import aligned_data, course, evaluation, recognisers, recognition
 from helpers.encoders import Encoder
 from helpers.landmarks import StackedHourglass
+from helpers.model_files import doubts_about, origin
 from helpers.settings import Settings
 from helpers.splits import split_faces
 
@@ -213,3 +214,30 @@ def test_shipped_weights_are_those_of_their_card(path):
         "weights and card go together: measure, then write both"
     )
     assert path.stat().st_size < 25e6
+
+
+def test_an_encoder_knows_who_and_what_it_learned_from(tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    encoder = Encoder("resnet10_small", 16, 32, channels=[8, 16, 16, 32], stem_width=8)
+    course.save_model(encoder, path, **origin("hourglass a", ["Ada", "Émile", "Ada"]))
+    assert doubts_about(path, "hourglass a", ["Grace", "ada"]) == []
+    (other,) = doubts_about(path, "MTCNN")
+    assert "aligned by hourglass a" in other and "aligned by MTCNN" in other
+    (known,) = doubts_about(path, "hourglass a", ["Grace", "Émile", "Émile"])
+    assert "1 of these people, such as Émile" in known
+    assert b"mile" not in path.read_bytes()  # names themselves do not travel with the weights
+    course.save_note(path, verifier="x")  # which adds to them and takes nothing away
+    assert len(doubts_about(path, "MTCNN", ["Ada"])) == 2
+    assert doubts_about(course.SHIPPED_RECOGNISER, "MTCNN", ["Ada"]) == []  # older than the notes
+    assert doubts_about("sface", "MTCNN", ["Ada"]) == []
+
+
+def test_unseen_faces_are_aligned_as_the_settings_say(small, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        aligned_data, "aligned_faces", lambda *given: asked.append(given[2:4]) or 1 / 0
+    )
+    for kind, end in (("shipped", "listed"), ("mtcnn", "listed_mtcnn")):
+        with pytest.raises(ZeroDivisionError):
+            aligned_data.unseen_faces(replace(small, hourglass=kind))
+        assert (asked[-1][0] is None) == (kind == "mtcnn") and asked[-1][1].name.endswith(end)
