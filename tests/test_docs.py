@@ -113,10 +113,10 @@ def run(line):
         assert who_is_who.main(words) in (0, 1)
 
 
-SWEEPS = {line: pytest.mark.slow for line in COURSE if " -m helpers.train -m " in line}
+SLOW = {line: pytest.mark.slow for line in COURSE if "-m helpers.train " in line}
 
 
-@pytest.mark.parametrize("line", [pytest.param(c, marks=SWEEPS.get(c, ())) for c in COURSE])
+@pytest.mark.parametrize("line", [pytest.param(c, marks=SLOW.get(c, ())) for c in COURSE])
 def test_every_printed_command_runs(line, place, monkeypatch):
     monkeypatch.chdir(place)
     monkeypatch.setattr(sys, "argv", ["train"])
