@@ -1,5 +1,6 @@
 """What README and docs print is true: their links lead somewhere and their commands run."""
 
+import json
 import re
 import runpy
 import shlex
@@ -25,6 +26,9 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
     + [ROOT / name / "README.md" for name in ("helpers", "models", "benchmarks", "solutions")]
     + [ROOT / "test_images" / "README.md", *ROOT.glob("models/*.md")]
+)
+NOTEBOOKS = sorted(
+    path for folder in (".", "solutions", "student") for path in (ROOT / folder).glob("*.ipynb")
 )
 SHELL = (
     "git clone",
@@ -126,17 +130,26 @@ def test_every_printed_command_runs(line, place, monkeypatch):
     run(line)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_inside_the_course_lead_somewhere(page):
+def text_of(page):
+    """A Markdown page, or the Markdown cells of a notebook."""
     text = page.read_text(encoding="utf-8")
+    if page.suffix == ".md":
+        return text
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+    return "\n".join("".join(cell["source"]) for cell in cells)
+
+
+@pytest.mark.parametrize("page", PAGES + NOTEBOOKS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_inside_the_course_lead_somewhere(page):
+    text = text_of(page)
     for link in re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"|^\[\d+\]: (\S+)", text, re.M):
         target, _, section = "".join(link).partition("#")
-        if re.match(r"[a-z]+:", target):
+        if re.match(r"[a-z]+:", target) or (not target and page.suffix == ".ipynb"):
             continue
         path = (page.parent / target) if target else page
         assert path.exists(), f"{page.name} links to {target}, which is not there"
         if section and path.suffix == ".md":
-            headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
+            headings = re.findall(r"^#+ (.*)$", text_of(path), re.M)
             slugs = [re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in headings]
             assert section in slugs, f"{page.name} links to {target}#{section}: no such heading"
 
