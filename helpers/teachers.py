@@ -1,11 +1,13 @@
-"""Embedding distillation: where a teacher, or several joined, puts each photo is what a student learns to imitate.
+"""Embedding distillation: a student learns to put each photo where a teacher, or several, puts it.
 
-    python -m helpers.teachers sface --out sface.safetensors      what SFace says of every photo trained on, for once
+    python -m helpers.teachers sface --out sface.safetensors
     python -m helpers.train loss=distillation teacher=sface.safetensors ...
-    python -m helpers.train loss=distillation teacher=[sface.safetensors,mobilefacenet.onnx:imagenet] ...
+    python -m helpers.train loss=distillation teacher=[sface.safetensors,net.onnx:imagenet] ...
 
-The dataset and who is trained on are those of FACES_DATASET and FACES_SPLIT. Distillation: Hinton et al. 2015,
-https://arxiv.org/abs/1503.02531; that it takes patience: Beyer et al. 2022, https://arxiv.org/abs/2106.05237.
+The first command embeds every photo of the training split once. The dataset and the split are
+those of FACES_DATASET and FACES_SPLIT. Distillation: Hinton et al. 2015,
+https://arxiv.org/abs/1503.02531; that it takes patience: Beyer et al. 2022,
+https://arxiv.org/abs/2106.05237.
 """
 
 import argparse
@@ -32,9 +34,16 @@ CHUNK = 1024  # photos between two writes
 def teacher_embeddings(
     teachers: list[str], data: RecognitionData, dim: int, device: torch.device
 ) -> torch.Tensor:
-    """What a student of `dim` outputs should answer for each photo of data.train: unit rows, float32 (N, dim).
+    """What a student of `dim` outputs should answer for each photo of data.train.
 
-    teachers: encoders as `load_encoder` takes them, or files that `python -m helpers.teachers` wrote.
+    Args:
+        teachers: encoders as `load_encoder` takes them, or files that this module wrote.
+        data: its train photos, N of them, are embedded.
+        dim: numbers in the student's embedding, at most those of all teachers together.
+        device: where the teachers run.
+
+    Returns:
+        Unit rows, float32 (N, dim).
     """
     return torch.from_numpy(join([_of_one(teacher, data, device) for teacher in teachers], dim))
 
@@ -42,24 +51,28 @@ def teacher_embeddings(
 def join(parts: list[np.ndarray], dim: int) -> np.ndarray:
     """Several teachers' unit embeddings (N, D_k) of the same photos as one (N, dim).
 
-    Laid end to end, their cosines are the mean of the teachers' cosines. If that is more than dim numbers, the dim
-    directions that hold most of it are kept, turned so that they agree best with the first teacher (orthogonal
-    Procrustes, Schönemann 1966), whose own weights a student may start from.
+    Laid end to end, their cosines are the mean of the teachers' cosines. If that is more than dim
+    numbers, only the dim directions that hold most of it stay, turned so that they agree best with
+    the first teacher (orthogonal Procrustes, Schönemann 1966), whose weights a student may start
+    from.
+
+    Raises:
+        ValueError: the teachers together give fewer than dim numbers.
     """
     joined = np.concatenate(parts, axis=1) / len(parts) ** 0.5
     if joined.shape[1] < dim:
         raise ValueError(
-            f"The teachers say {joined.shape[1]} numbers about each photo; an embedding of {dim} asks for "
-            f"more: set embedding={joined.shape[1]}."
+            f"The teachers say {joined.shape[1]} numbers about each photo; an embedding of {dim} "
+            f"asks for more: set embedding={joined.shape[1]}."
         )
     if joined.shape[1] == dim:
         return joined.astype(np.float32)
     _, axes = np.linalg.eigh(joined.T @ joined)  # ascending
-    kept = joined @ axes[:, -dim:]
+    reduced = joined @ axes[:, -dim:]
     if parts[0].shape[1] == dim:
-        left, _, right = np.linalg.svd(kept.T @ parts[0])
-        kept = kept @ (left @ right)
-    return (kept / np.linalg.norm(kept, axis=1, keepdims=True)).astype(np.float32)
+        left, _, right = np.linalg.svd(reduced.T @ parts[0])
+        reduced = reduced @ (left @ right)
+    return (reduced / np.linalg.norm(reduced, axis=1, keepdims=True)).astype(np.float32)
 
 
 def _of_one(teacher, data, device):
@@ -68,8 +81,8 @@ def _of_one(teacher, data, device):
     return embed(load_encoder(teacher, device), data.train)
 
 
-def checksums(faces) -> np.ndarray:
-    """A number for each aligned face (N, 3, H, W) that changes with any of its pixels: uint32 (N,)."""
+def checksums(faces: np.ndarray) -> np.ndarray:
+    """A number for each aligned face (N, 3, H, W) that changes with its pixels: uint32 (N,)."""
     return np.array(
         [zlib.crc32(np.ascontiguousarray(faces[[i]])) for i in range(len(faces))], np.uint32
     )
@@ -85,15 +98,26 @@ def is_targets(path: str) -> bool:
 
 
 def load_targets(path: str, keys: list[str], sums: np.ndarray) -> np.ndarray:
-    """The embeddings (N, D) of these photos from a file; a ValueError if it lacks some, or if it saw other faces."""
+    """The embeddings of these photos from a file.
+
+    Args:
+        keys: names of N photos.
+        sums: their `checksums`.
+
+    Returns:
+        float32 (N, D).
+
+    Raises:
+        ValueError: the file lacks some of them, or was made from other pixels.
+    """
     known = _read(path)
     missing = [key for key in keys if key not in known]
     changed = [key for key, number in zip(keys, sums) if key in known and known[key][0] != number]
     if missing or changed:
         raise ValueError(
-            f"{path} was made for other faces: of {len(keys)} photos {len(missing)} are missing in it and "
-            f"{len(changed)} have changed, such as {(missing + changed)[0]}. Give the command that wrote it "
-            "again; it embeds only those."
+            f"{path} was made for other faces: of {len(keys)} photos {len(missing)} are missing in "
+            f"it and {len(changed)} have changed, such as {(missing + changed)[0]}. Give the "
+            "command that wrote it again; it embeds only those."
         )
     return np.stack([known[key][1] for key in keys]).astype(np.float32)
 
@@ -117,7 +141,7 @@ def _write(path, known, teacher):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write a teacher's embeddings of every photo trained on; what the file holds already is not embedded again."""
+    """Write a teacher's embeddings of the training photos; those in the file are not redone."""
     parser = argparse.ArgumentParser(
         prog="python -m helpers.teachers",
         description=__doc__,

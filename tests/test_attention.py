@@ -1,4 +1,4 @@
-"""The mask is exact: masking is the same as removing, and what stands in hidden patches does not matter."""
+"""The mask is exact: masking is removing, and what stands in hidden patches does not matter."""
 
 import numpy as np
 import pytest
@@ -213,7 +213,7 @@ def test_only_the_last_blocks_are_trained_and_nothing_before_them_is_kept(vit, f
 
 
 def test_the_full_size_of_the_student_project_works(faces):
-    """timm's ViT-B/16 of 224 pixels, three last blocks free; its weights are a download, so they are random here."""
+    """timm's ViT-B/16 of 224 pixels, three last blocks free, with random weights."""
     encoder = Encoder("vit_base_patch16_224.augreg_in21k_ft_in1k", None, 224).eval()
     assert (
         unfreeze_last(encoder, 3) == pytest.approx(21.27e6, rel=1e-3)

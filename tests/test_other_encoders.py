@@ -1,4 +1,4 @@
-"""Encoders of other libraries behind the door of ours; where a package is missing one sentence says what to install."""
+"""Encoders of other libraries used like ours; a missing package is named in one sentence."""
 
 import importlib.util
 

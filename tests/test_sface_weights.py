@@ -1,4 +1,4 @@
-"""SFace's weights in our network: integers in blocks become numbers, and every tensor finds its place."""
+"""SFace's weights in our network: integers become numbers, every tensor finds its place."""
 
 import numpy as np
 import torch

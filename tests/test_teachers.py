@@ -1,4 +1,4 @@
-"""Embedding distillation: what teachers say of each photo, joined, kept in a file, and refused where it does not fit."""
+"""Embedding distillation: teachers' embeddings, joined, in a file, and refused where unfit."""
 
 from types import SimpleNamespace
 
@@ -23,7 +23,7 @@ def test_joined_cosines_are_the_mean_of_the_teachers():
 
 
 def test_fewer_numbers_keep_the_cosines_and_agree_with_the_first_teacher():
-    # two teachers that see the same thing in different coordinates: nothing is lost in half of the numbers
+    # two teachers that see the same thing in different coordinates: half of the numbers hold all
     a = unit(500, 16)
     turn = np.linalg.qr(np.random.default_rng(2).normal(size=(16, 16)))[0].astype(np.float32)
     joined = teachers.join([a, a @ turn], 16)
