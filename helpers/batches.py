@@ -1,6 +1,7 @@
-"""Which photos go together into a batch: called with (epoch, seed), each returns a list of index tensors.
+"""Which photos go together into a batch: called with (epoch, seed), each gives a list of indices.
 
-What is drawn depends on epoch and seed alone, so a run that is resumed sees the batches it would have seen.
+What is drawn depends on epoch and seed alone, so a run that is resumed sees the batches it would
+have seen.
 """
 
 from math import ceil
@@ -17,12 +18,12 @@ def generator(*numbers: int) -> torch.Generator:
 
 
 class shuffled:
-    """Batches of all photos in random order, each photo once an epoch; a last batch of one is left out."""
+    """All photos in random order, each once an epoch; a last batch of one photo is left out."""
 
-    def __init__(self, photos, batch_size):
+    def __init__(self, photos: int, batch_size: int):
         self.photos, self.batch_size = photos, batch_size
 
-    def __call__(self, epoch, seed):
+    def __call__(self, epoch: int, seed: int) -> list[torch.Tensor]:
         order = torch.randperm(self.photos, generator=generator(seed, epoch))
         return [part for part in order.split(self.batch_size) if len(part) > 1]
 
@@ -31,15 +32,24 @@ class shuffled:
 
 
 class people_by_photos:
-    """Batches of P people with K photos each, so that every anchor finds positives and negatives in its batch.
+    """P people with K photos each: every anchor finds positives and negatives in its batch.
 
-    People with a single photo make no positive pair and are left out; those with fewer than K give what they have.
+    Hermans et al. 2017, https://arxiv.org/abs/1703.07737. People with a single photo make no
+    positive pair and are left out; those with fewer than K give what they have.
+
+    Args:
+        labels: (N,) integers, one for each photo.
+        P, K: 2 or more.
+
+    Raises:
+        ValueError: for a P or K below 2, and where nobody has two photos.
     """
 
-    def __init__(self, labels, P=8, K=4):
+    def __init__(self, labels: torch.Tensor, P: int = 8, K: int = 4):
         if P < 2 or K < 2:
             raise ValueError(
-                f"Batches need two people or more with two photos each; P={P} and K={K} are too few."
+                "Batches need two people or more with two photos each; "
+                f"P={P} and K={K} are too few."
             )
         self.labels, self.P, self.K = torch.as_tensor(labels), P, K
         order = self.labels.argsort(stable=True)
@@ -47,10 +57,11 @@ class people_by_photos:
         self.own = [photos for photos in own if len(photos) > 1]
         if not self.own:
             raise ValueError(
-                "Batches of people with several photos each need people with two photos or more; there are none."
+                "Batches of people with several photos each need people with two photos or more; "
+                "there are none."
             )
 
-    def __call__(self, epoch, seed):
+    def __call__(self, epoch: int, seed: int) -> list[torch.Tensor]:
         draw, own = generator(seed, epoch), self.own
         of_all = sum(min(self.K, len(photos)) for photos in own) * min(self.P, len(own)) / len(own)
         batches = []

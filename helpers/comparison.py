@@ -1,4 +1,4 @@
-"""Which training was better? Tables of saved figures, with the difference from a named reference."""
+"""Which training was better? Saved figures in a table, with the difference from a reference."""
 
 import numpy as np
 
@@ -11,8 +11,14 @@ FPR = 0.01  # the tolerated share of false matches at which the course compares
 def comparison(runs: dict[str, Run], against: str | None = None) -> list[dict]:
     """The saved figures of runs, {label: Run}, as rows of a table, best verification rate first.
 
-    against: the label of a reference: a column then holds the difference of each TPR from its, see `difference`. epochs,
-    steps, photos shown and seconds count the run that another went on from as well.
+    Epochs, steps, photos shown and seconds count the run that another went on from as well.
+
+    Args:
+        against: the label of a reference; a column then holds the difference of each TPR from its,
+            see `difference`.
+
+    Raises:
+        ValueError: where no run has that label.
     """
     if against is not None and against not in runs:
         raise ValueError(
@@ -43,9 +49,10 @@ def comparison(runs: dict[str, Run], against: str | None = None) -> list[dict]:
 
 
 def effort(run: Run) -> dict:
-    """What a run took: epochs, steps, photos shown and seconds, with those of the run that it went on from.
+    """What a run took: epochs, steps, photos shown and seconds.
 
-    The figures of a run that goes on from another name it: `run.save_results(after=first.folder.name)`.
+    Those of the run that it went on from count, too; it is named by
+    `run.save_results(after=first.folder.name)`.
     """
     epochs = len(run.history)
     own = {
@@ -61,10 +68,14 @@ def effort(run: Run) -> dict:
 
 
 def difference(results: dict, reference: dict) -> str:
-    """How far a TPR is above a reference's, with its 95 % interval, as text such as `+0.09 [-0.03, +0.20]`.
+    """How far a TPR is above a reference's, with its 95 % interval: `+0.09 [-0.03, +0.20]`.
 
-    Both were asked about the same people. So the interval is that of the difference, draw by draw of these people: it can
-    lie beside 0 where the two intervals overlap, since people who are hard to tell apart are so for both.
+    Both were asked about the same people. So the interval is that of the difference, draw by draw
+    of these people: it can lie beside 0 where the two intervals overlap, since people who are hard
+    to tell apart are so for both.
+
+    Args:
+        results, reference: what `figures` returned, with tpr and tpr_resampled.
     """
     if "tpr_resampled" not in results or "tpr_resampled" not in reference:
         return ""  # measured before draws were kept
@@ -76,7 +87,7 @@ def difference(results: dict, reference: dict) -> str:
 
 
 def over_seeds(runs: list[Run]) -> dict:
-    """The TPR of several trainings that differ in their seed alone, as the figures of one: the mean, also of each draw."""
+    """The figures of several trainings that differ in their seed alone: the mean, also by draw."""
     draws = np.mean([run.results["tpr_resampled"] for run in runs], axis=0)
     low, high = np.quantile(draws, [0.025, 0.975])
     return {
@@ -89,7 +100,7 @@ def over_seeds(runs: list[Run]) -> dict:
 
 
 def labelled(runs: list[Run]) -> dict[str, Run]:
-    """{name: Run} of runs, called by their folders, without the fingerprint where no other has the same name."""
+    """{name: Run}, named by their folders, without the fingerprint where no other is named so."""
     plain = [run.folder.name.rpartition("-")[0] for run in runs]
     return {
         name if plain.count(name) == 1 else run.folder.name: run for name, run in zip(plain, runs)
@@ -97,7 +108,7 @@ def labelled(runs: list[Run]) -> dict[str, Run]:
 
 
 def shown(results: dict, key: str) -> str:
-    """A figure with its interval as text, such as `0.85 [0.72, 0.96]`; a TPR only where there are people enough for it."""
+    """A figure with its interval, such as `0.85 [0.72, 0.96]`; a TPR only of enough people."""
     if key == "tpr" and not _carried(results):
         return "too few people"
     return (

@@ -1,4 +1,4 @@
-"""Names in any script in figures: fonts that have it where they are installed, else the letters' numbers."""
+"""Names in any script in figures: fonts that have it, if installed, else the letters' numbers."""
 
 import re
 from functools import lru_cache
@@ -48,7 +48,7 @@ def _letters():
 
 
 def drawable(text) -> str:
-    """The text with letters that no installed font has as numbers, such as ⟨5c0f 660e⟩: two names stay two names."""
+    """The text, with letters that no font has as numbers, ⟨5c0f 660e⟩: two names stay two names."""
     known = _letters()
     unknown = "".join(
         sorted({letter for letter in str(text) if ord(letter) not in known and letter != "\n"})
@@ -63,6 +63,6 @@ def drawable(text) -> str:
 
 
 def plain(name) -> str:
-    """A name as it stands, whoever gave it: no formula between dollars, no line breaks, not longer than fits."""
+    """A name as it stands, whoever gave it: no formula between dollars, no line breaks, short."""
     name = drawable(" ".join(str(name).split()))
     return (name if len(name) <= 60 else f"{name[:59]}…").replace("$", r"\$")

@@ -1,10 +1,10 @@
-"""What is refused wherever it comes in: embeddings that are not finite or not of unit length, shares out of range."""
+"""What is refused: embeddings not finite or not of unit length, shares out of range."""
 
 import numpy as np
 
 
 def unit_embeddings(embeddings: np.ndarray, name: str = "embeddings") -> np.ndarray:
-    """The embeddings (N, D) as an array, if they are finite and of unit length; else a ValueError that says which is not."""
+    """The embeddings (N, D), if finite and of unit length; else a ValueError names a bad row."""
     embeddings = np.asarray(embeddings)
     if embeddings.ndim != 2:
         raise ValueError(
@@ -21,8 +21,8 @@ def unit_embeddings(embeddings: np.ndarray, name: str = "embeddings") -> np.ndar
             else "holds numbers that are not finite"
         )
         raise ValueError(
-            f"{len(wrong)} of {len(embeddings)} {name} can't be compared by cosine: row {row} {what}. "
-            "Take what `embed` returns, or divide each row by its length."
+            f"{len(wrong)} of {len(embeddings)} {name} can't be compared by cosine: "
+            f"row {row} {what}. Take what `embed` returns, or divide each row by its length."
         )
     return embeddings
 
@@ -32,7 +32,8 @@ def labels(labels: np.ndarray, photos: int, name: str = "people") -> np.ndarray:
     labels = np.asarray(labels)
     if labels.shape != (photos,):
         raise ValueError(
-            f"There must be one label for each of {photos} photos; {name} has the shape {labels.shape}."
+            f"There must be one label for each of {photos} photos; "
+            f"{name} has the shape {labels.shape}."
         )
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise ValueError(
@@ -42,24 +43,26 @@ def labels(labels: np.ndarray, photos: int, name: str = "people") -> np.ndarray:
 
 
 def share(value: float | np.ndarray, name: str = "FPR", above_zero: bool = False) -> np.ndarray:
-    """A share from 0 to 1, or an array of them, as float64; else a ValueError. above_zero: 0 is refused too."""
+    """A share from 0 to 1 (above_zero: not 0), or an array of them; else a ValueError."""
     value = np.asarray(value, float)
     if not ((value > 0 if above_zero else value >= 0) & (value <= 1)).all():
         raise ValueError(
-            f"A {name} is a share, {'above 0' if above_zero else 'from 0'} and at most 1, such as 0.01; "
+            f"A {name} is a share, {'above 0' if above_zero else 'from 0'} and at most 1, "
+            "such as 0.01; "
             f"this is {np.array2string(value, threshold=5)}."
         )
     return value
 
 
 def cosines(similarity: float | np.ndarray) -> np.ndarray:
-    """Cosine similarities of any shape as float64, if all are finite and from -1 to 1; else a ValueError."""
+    """Cosines of any shape as float64, if all are finite and from -1 to 1; else a ValueError."""
     similarity = np.asarray(similarity, float)
     wrong = ~(np.abs(similarity) <= 1 + 1e-3)
     if wrong.any():
         raise ValueError(
-            f"A cosine similarity lies between -1 and 1; {wrong.sum()} of {similarity.size} do not, such as "
-            f"{similarity[wrong][0]:g}: the embeddings are not of unit length, or not finite."
+            f"A cosine similarity lies between -1 and 1; {wrong.sum()} of {similarity.size} do "
+            f"not, such as {similarity[wrong][0]:g}: the embeddings are not of unit length, or not "
+            "finite."
         )
     return similarity
 

@@ -1,6 +1,7 @@
-"""How well an encoder in training knows photos held out of the people it learns: one figure for each epoch.
+"""How well an encoder in training knows photos held out of the people it learns, epoch by epoch.
 
-Unseen identities are never looked at while training; this is what shows overfitting, and what `best=` may choose by.
+Unseen identities are never looked at while training; this is what shows overfitting, and what
+`best=` may choose by.
 """
 
 import numpy as np
@@ -14,10 +15,16 @@ PROBES = 2000  # held-out photos at most, spread evenly
 
 
 def held_out(data, loss):
-    """evaluate(encoder) -> dict for `fit`, of a RecognitionData; None if no photos are held out.
+    """The function `evaluate` of `fit`.
 
-    held_out_accuracy: the share of data.test whom the loss's own centres name rightly, without a margin. For losses that
-    have none, held_out_knn: the share that is named rightly by the nearest of a few training photos of each person.
+    Args:
+        data: RecognitionData; its test photos are held out.
+        loss: with `logits`, if it has centres.
+
+    Returns:
+        None if no photos are held out, else evaluate(encoder), which gives a dict of one share:
+        held_out_accuracy, of photos whom the loss's centres name rightly, without a margin; or, for
+        losses without centres, held_out_knn, by the nearest of a few training photos of everybody.
     """
     if not len(data.test):
         return None

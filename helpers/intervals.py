@@ -1,4 +1,4 @@
-"""How sure is a mean? 95 % intervals over people, since photos of one person are alike, exact at the edge."""
+"""How sure is a mean? 95 % intervals over people, since photos of one person are alike."""
 
 import numpy as np
 from scipy.stats import beta, norm, t
@@ -7,11 +7,22 @@ from . import gates
 
 
 def interval(values, labels, resamples=1000, seed=0, difference=False):
-    """95 % interval of the mean of values (N,), one for each photo, when people are drawn anew: (low, high).
+    """95 % interval of a mean over photos, when people are drawn anew.
 
-    A bootstrap over people, its quantiles set a little further out, as Student's t is for so few people (Hesterberg 2015,
-    "What teachers should know about the bootstrap", expanded percentiles). Values are shares from 0 to 1; at the edge,
-    such as nobody wrong, exact bounds stand in, see `at_the_edge`. difference: values are differences of shares, for which 0 is no edge.
+    A bootstrap over people, its quantiles set a little further out, as Student's t is for so few
+    people (Hesterberg 2015, "What teachers should know about the bootstrap", expanded percentiles).
+
+    Args:
+        values: (N,), one for each photo; shares from 0 to 1, for which exact bounds stand in at the
+            edge, such as nobody wrong, see `at_the_edge`.
+        labels: (N,), whose photos they are.
+        difference: values are differences of shares, for which 0 is no edge.
+
+    Returns:
+        (low, high).
+
+    Raises:
+        ValueError: without values, or with some that are not finite.
     """
     values = np.asarray(values, float)
     number = np.unique(gates.labels(labels, len(values)), return_inverse=True)[1]
@@ -32,12 +43,13 @@ def interval(values, labels, resamples=1000, seed=0, difference=False):
 
 
 def at_the_edge(low, high, mean, people):
-    """Bootstrap intervals (low, high), with the exact ones in the place of those that end at 0 or 1.
+    """Bootstrap intervals (low, high), with exact ones in the place of those that end at 0 or 1.
 
-    Where no more than one person's worth of photos is wrong (or right), and the bootstrap ends at 1 (or 0), it has seen
-    too little to tell. There Clopper and Pearson's bounds of a binomial share stand in, over people, `mean` of them right:
-    twenty people without a mistake are [0.83, 1], not [1, 1]. A person's photos that are right in part vary less than
-    right or wrong: the bounds are then wider than need be, never narrower.
+    Where no more than one person's worth of photos is wrong (or right), and the bootstrap ends at 1
+    (or 0), it has seen too little to tell. There Clopper and Pearson's bounds of a binomial share
+    stand in, over people, `mean` of them right: twenty people without a mistake are [0.83, 1], not
+    [1, 1]. A person's photos that are right in part vary less than right or wrong: the bounds are
+    then wider than need be, never narrower.
     """
     right = np.asarray(mean, float) * people
     edge = ((right >= people - 1) & (high >= 1)) | ((right <= 1) & (low <= 0))
@@ -49,6 +61,6 @@ def at_the_edge(low, high, mean, people):
 
 
 def summary(values, labels, difference=False):
-    """The mean of values (N,), one for each photo, with its interval, as text such as `0.89 [0.80, 0.97]`."""
+    """The mean of values (N,), one for each photo, and its interval: `0.89 [0.80, 0.97]`."""
     low, high = interval(values, labels, difference=difference)
     return f"{np.mean(values):.2f} [{low:.2f}, {high:.2f}]"

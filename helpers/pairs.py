@@ -9,10 +9,15 @@ from . import gates
 
 
 def pairs(embeddings, labels, distractors=None, distractor_labels=None):
-    """Every pair that the verification rate looks at, all at once: similarity and same (bool), each flat.
+    """Every pair that the verification rate looks at, all at once.
 
-    Among query photos (N, D): each pair once, positive if it is one person. A query photo against each
-    distractor (M, D): always negative. Two distractors are never compared.
+    Args:
+        embeddings: (N, D), labels (N,): each pair of these photos once, positive if of one person.
+        distractors: (M, D), distractor_labels (M,): each against each of the N, always negative;
+            two distractors are never compared.
+
+    Returns:
+        Similarity and same (bool), each (P,).
     """
     blocks = list(pairs_by_person(embeddings, labels, distractors, distractor_labels))
     similarity = np.concatenate(
@@ -26,9 +31,10 @@ def pairs(embeddings, labels, distractors=None, distractor_labels=None):
 def pairs_by_person(embeddings, labels, distractors=None, distractor_labels=None):
     """The same pairs, one probe identity at a time: (person, positives, negatives, other people).
 
-    positives: the similarities (flat) within the person.  negatives: (K, M), the person's K photos against the photos of
-    probe identities yet to come and of distractors, whose numbers are other people (M,). People are numbered anew, from 0,
-    probe identities first. Embeddings that are not finite or not of unit length are refused with a ValueError.
+    positives: the similarities (flat) within the person.  negatives: (K, M), the person's K photos
+    against the photos of probe identities yet to come and of distractors, whose numbers are other
+    people (M,). People are numbered anew, from 0, probe identities first. Embeddings that are not
+    finite or not of unit length are refused with a ValueError.
     """
     embeddings = gates.unit_embeddings(embeddings)
     number = np.unique(gates.labels(labels, len(embeddings)), return_inverse=True)[1]
@@ -57,23 +63,24 @@ def _blocks(rest, rest_number, ends):
 
 
 def pairs_of_people(labels: np.ndarray, distractor_labels: np.ndarray | None = None) -> int:
-    """How many pairs of different people `pairs` compares: what a false positive rate really rests on."""
+    """How many pairs of different people `pairs` compares: what an FPR really rests on."""
     query = len(np.unique(labels))
     others = 0 if distractor_labels is None else len(np.unique(distractor_labels))
     return query * (query - 1) // 2 + query * others
 
 
 def carries(fpr: float | np.ndarray, number: int) -> np.ndarray:
-    """Whether so many pairs of people can carry a rate at this FPR: the share of them comes to one, rounded.
+    """Whether so many pairs of people can carry a rate at this FPR: FPR times number rounds to one.
 
-    A hundred photos of each of two people are 10,000 wrong pairs, but of one pair of people: whether just these two
-    look alike says nothing about an FPR of 0.001, however many photos there are.
+    A hundred photos of each of two people are 10,000 wrong pairs, but of one pair of people:
+    whether just these two look alike says nothing about an FPR of 0.001, however many photos there
+    are.
     """
     return gates.share(fpr) * number >= 0.5
 
 
 def left_out(fprs: np.ndarray, number: int) -> str:
-    """A sentence about the FPRs that so many pairs of people can't carry, or "" if there are none."""
+    """A sentence about the FPRs that so many pairs of people can't carry, or "" without any."""
     short = [fpr for fpr in np.atleast_1d(fprs) if not carries(fpr, number)]
     if not short:
         return ""
@@ -94,7 +101,7 @@ def rates_as_json(fprs: np.ndarray, tprs: np.ndarray, number: int) -> dict[str, 
 def rates_as_lines(
     fprs: np.ndarray, tprs: np.ndarray, low: np.ndarray, high: np.ndarray, number: int
 ) -> list[str]:
-    """A line for each rate that so many pairs of people can carry, with its interval, and a sentence about the others."""
+    """A line with the interval for each rate that is carried, a sentence about the others."""
     lines = [
         f"{f'TPR at FPR {fpr:g}':20s} {tpr:.4f} [{a:.4f}, {b:.4f}]"
         for fpr, tpr, a, b in zip(fprs, tprs, low, high)
