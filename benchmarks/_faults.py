@@ -168,7 +168,7 @@ FAULTS = [
         "test_attention test_encoders",
     ),
     (
-        "encoders",
+        "encoder_networks",
         "the first linear layer is replaced, not the last",
         "if isinstance(module, nn.Linear)][-1]",
         "if isinstance(module, nn.Linear)][0]",

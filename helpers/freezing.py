@@ -2,21 +2,18 @@
 
 from torch import nn
 
-_CONTAINERS = (
-    "features",
-    "blocks",
-    "stages",
-    "layers",
-)  # what timm and torchvision call a row of blocks
+# what timm and torchvision call a row of blocks
+_CONTAINERS = ("features", "blocks", "stages", "layers")
 
 
 def layers_of(net: nn.Module) -> list:
-    """The layers of a network in the order of the picture's way, the embedding layer among the last of them.
+    """The layers of a network from input to output, the embedding layer among the last of them.
 
-    ResNets and their kin: their children as they stand, as system B counted them: convolution, norm, activation and
-    pooling, then the four stages (8 before the pooling and the embedding layer). All others: the layers with weights, each
-    block for itself: mobilenet_v2 has 19 and the embedding, efficientnet_b0 11, a transformer of 12 blocks 14 (the cut into
-    patches first, the last norm at the end), `mamba` one for the patches and two for each level.
+    ResNets and their kin: their children: convolution, norm, activation and pooling, then the four
+    stages (8 before the last pooling and the embedding layer). All others: the layers with weights,
+    each block for itself: mobilenet_v2 has 19 and the embedding, efficientnet_b0 11, a transformer
+    of 12 blocks 14 (the patches first, the last norm at the end), `mamba` one for the patches and
+    two for each level.
     """
     if hasattr(net, "convs") and hasattr(net, "mambas"):
         levels = [block for level in zip(net.convs, net.mambas) for block in level]
@@ -31,21 +28,27 @@ def layers_of(net: nn.Module) -> list:
 
 
 class LayerFreezer:
-    """Freeze the first layers of an encoder, as `layers_of` counts them: layers[i] in epoch i, the last entry ever after.
+    """Freeze the first layers of an encoder in each epoch.
 
-    Frozen layers keep their weights and, in batch normalisation, their statistics. A list that would freeze the embedding
-    layer is refused, since then nothing of the encoder would learn.
+    Frozen layers keep their weights and, in batch normalisation, their statistics.
+
+    Args:
+        layers: how many, as `layers_of` counts them: layers[i] in epoch i, then the last entry.
+
+    Raises:
+        ValueError: a number is no whole number of 0 or more, or (when called) the embedding layer
+            would be frozen, so that nothing of the encoder would learn.
     """
 
-    def __init__(self, layers):
+    def __init__(self, layers: list[int]):
         self.layers = list(layers)
         if not self.layers or any(isinstance(n, bool) or n != int(n) or n < 0 for n in self.layers):
             raise ValueError(
-                f"How many layers are frozen in each epoch is a list of whole numbers of 0 or more, such as "
-                f"[7, 7, 5, 2]; it is {self.layers}."
+                "How many layers are frozen in each epoch is a list of whole numbers of 0 or more, "
+                f"such as [7, 7, 5, 2]; it is {self.layers}."
             )
 
-    def __call__(self, encoder, epoch):
+    def __call__(self, encoder: nn.Module, epoch: int) -> None:
         layers = layers_of(encoder.net)
         learns = [any(isinstance(m, nn.Linear) for m in layer.modules()) for layer in layers]
         if not any(learns):  # without an embedding layer, the last one that has weights
@@ -53,8 +56,9 @@ class LayerFreezer:
         last = max(k for k, yes in enumerate(learns) if yes)
         if max(self.layers) > last:
             raise ValueError(
-                f"This network has {last} layers before its embedding layer, which has to learn, but the list "
-                f"{self.layers} would freeze {max(self.layers)}: freeze {last} at most."
+                f"This network has {last} layers before its embedding layer, which has to learn, "
+                f"but the list {self.layers} would freeze {max(self.layers)}: freeze {last} "
+                "at most."
             )
         frozen = self.layers[min(epoch, len(self.layers) - 1)]
         for layer in layers[:frozen]:

@@ -1,8 +1,9 @@
-"""A MobileNet for faces: cheap convolutions, full resolution at first, an embedding layer that knows where things are.
+"""A MobileNet for faces: cheap convolutions, full resolution at first, a flat embedding layer.
 
-MobileNets, Howard et al. 2017, https://arxiv.org/abs/1704.04861, with the changes that face recognition makes to them
-(insightface's `fmobilenet`, the network of OpenCV's SFace): PReLU in place of ReLU, no stride in the first layer since
-a face of 112 pixels is small already, and no pooling at the end.
+MobileNets, Howard et al. 2017, https://arxiv.org/abs/1704.04861, with the changes that face
+recognition makes to them (insightface's `fmobilenet`, the network of OpenCV's SFace): PReLU in
+place of ReLU, no stride in the first layer since a face of 112 pixels is small already, and no
+pooling at the end.
 """
 
 import torch
@@ -42,10 +43,11 @@ def separable(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 class FaceMobileNet(nn.Module):
-    """Normalised faces, float (N, 3, size, size) -> features (N, dim); 9.6 million parameters at 112 pixels and dim 128.
+    """Normalised faces, float (N, 3, size, size), -> features (N, dim).
 
-    The last feature map is flattened, not averaged: on an aligned face each of its places always shows the same part
-    of the face. Two thirds of all parameters are in that embedding layer, and it fits faces of one size only.
+    9.6 million parameters at 112 pixels and dim 128. The last feature map is flattened, not
+    averaged: on an aligned face each of its places always shows the same part of the face. Two
+    thirds of all parameters are in that embedding layer, and it fits faces of one size only.
     """
 
     def __init__(self, dim: int = 128, size: int = 112):

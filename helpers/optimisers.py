@@ -22,11 +22,16 @@ def new_schedule(
     T_0: int = 3,
     eta_min: float | None = None,
 ):
-    """A torch scheduler that is stepped after each of `total` batches, `epoch` of which make an epoch.
+    """A torch scheduler that is stepped after each batch.
 
-    onecycle: up for a fifth of the way, then down (Smith and Topin 2018).  cosine: down to eta_min (0).  restarts: down
-    to eta_min (a tenth of lr) and up again every T_0 epochs (Loshchilov and Hutter 2017).  warmup: up in a straight
-    line for a tenth of the way, then down along a cosine.  constant: as it is.
+    Args:
+        name: onecycle: up for a fifth of the way, then down (Smith and Topin 2018). cosine: down to
+            eta_min (0). restarts: down to eta_min (a tenth of lr) and up again every T_0 epochs
+            (Loshchilov and Hutter 2017). warmup: up in a straight line for a tenth of the way, then
+            down along a cosine. constant: as it is.
+        lr: the highest learning rate.
+        total: batches of the whole training.
+        epoch: batches of an epoch.
     """
     if name == "onecycle":
         return lr_scheduler.OneCycleLR(optimiser, lr, total_steps=max(total + 1, 6), pct_start=0.2)
@@ -47,8 +52,11 @@ def new_schedule(
 
 
 def parameter_groups(module: torch.nn.Module, weight_decay: float) -> list:
-    """Weight decay for matrices only: biases, norms, what is frozen, and what a timm model names itself
-    (`no_weight_decay`: a transformer's class token and positions) are left alone."""
+    """Parameters with and without weight decay, as an optimiser takes them: only matrices decay.
+
+    Biases, norms, frozen parameters, and those that a timm model names in `no_weight_decay` (a
+    transformer's class token and positions) are left alone.
+    """
     spared = {
         f"{prefix}.{name}".lstrip(".")
         for prefix, part in module.named_modules()
@@ -64,7 +72,7 @@ def parameter_groups(module: torch.nn.Module, weight_decay: float) -> list:
 
 
 def check_recipe(optimizer: str, schedule: str, **numbers: float) -> None:
-    """Refuse names that there are not, and numbers that are not finite or too small: a ValueError that says which."""
+    """Raise a ValueError for an unknown name, or a number that is not finite or too small."""
     for kind, name, known in (
         ("optimizer", optimizer, OPTIMIZERS),
         ("schedule", schedule, SCHEDULES),
@@ -82,5 +90,6 @@ def check_recipe(optimizer: str, schedule: str, **numbers: float) -> None:
         ):
             kind = "whole number" if whole else "number"
             raise ValueError(
-                f"{name} must be a {kind} {'of 0 or more' if zero else 'above 0'}, but it is {number}."
+                f"{name} must be a {kind} {'of 0 or more' if zero else 'above 0'}, but it is "
+                f"{number}."
             )

@@ -1,4 +1,4 @@
-"""Freezing counts layers in the order of the picture's way, for every encoder that the course names."""
+"""Freezing counts layers from input to output, for every encoder that the course names."""
 
 from types import SimpleNamespace
 
