@@ -44,9 +44,9 @@ def cosface(cosine: torch.Tensor, m: float) -> torch.Tensor:
 def adaface(cosine: torch.Tensor, m: float, quality: torch.Tensor) -> torch.Tensor:
     """cos(theta - m q) - (m + m q): a margin that depends on the photo's quality q.
 
-    Poor photos (q = -1) get ArcFace's margin, average ones (q = 0) CosFace's, good ones (q = 1) one
-    that is largest where the angle is large. Kim et al. 2022, "AdaFace",
-    https://arxiv.org/abs/2204.00964.
+    Poor photos (q = -1) get ArcFace's margin, average ones (q = 0) CosFace's. For good ones (q = 1)
+    the curve is flat at small angles, so that easy photos no longer pull and hard ones do. Kim et
+    al. 2022, "AdaFace", https://arxiv.org/abs/2204.00964.
 
     Args:
         cosine: of the angle theta to the true class centre, -1 to 1, any shape.
