@@ -1,10 +1,9 @@
 """Fourth station: photo + box + landmarks -> aligned face.
 
-Three moves of a photo are one function, `warp`, with three kinds of matrix: cutting out a head, laying a face
-on the reference landmarks, and the random jitter of training. Matrices (N, 2, 3) map the pixels of the photo to
-those of the result; pixel centres are whole numbers.
+Cutting out a head and laying a face on the reference landmarks are both a `warp` with a matrix.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from . import detection, landmarks, photos
-from .detection import landmarks_turned_back, turn_back
+from .detection import Detections, landmarks_turned_back, turn_back
 from .file_fingerprints import code_fingerprint
-from .landmarks import predict_landmarks
+from .landmarks import StackedHourglass, predict_landmarks
+from .warping import compose, invert, transform, warp
 
 FACE = 112  # side of an aligned face, pixels
 # where the five landmarks of an aligned face lie: the template of insightface and most of the field
@@ -28,16 +28,26 @@ REFERENCE = torch.tensor(
     ]
 )
 HEAD = 192  # side of a head crop, pixels: more than the 112 of the face needs, so no detail is lost
-WORST_FIT = 12  # a residual above this, in pixels of the aligned face, is no face: the widest turned heads stay below
+# pixels of the aligned face: a larger residual is no face; the widest turned heads stay below
+WORST_FIT = 12
 WIDEN = 1.5  # a detector's box ends at chin and temples; the crop shows the whole head
 
 
-def fit_similarity(landmarks, target):
-    """The turn, scale and shift that bring landmarks (N, P, 2) nearest to target (N or 1, P, 2), by least squares.
+def fit_similarity(
+    landmarks: torch.Tensor, target: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The turn, scale and shift that bring landmarks nearest to a target, by least squares.
 
-    Umeyama 1991, in closed form: with landmarks as complex numbers z and u, centred, w = sum(conj(z) u) / sum|z|^2
-    is turn and scale in one. Returns matrices (N, 2, 3) and the residual (N,), the root mean square distance
-    left over, in pixels of the target: large where the landmarks are no face.
+    Umeyama 1991, https://doi.org/10.1109/34.88573, in closed form: with landmarks as complex
+    numbers z and u, centred, w = sum(conj(z) u) / sum|z|^2 is turn and scale in one.
+
+    Args:
+        landmarks: (N, P, 2), x and y in pixels.
+        target: (N or 1, P, 2), where they should go.
+
+    Returns:
+        Matrices (N, 2, 3) and the residual (N,), the root mean square distance left over, in
+        pixels of the target: large where the landmarks are no face.
     """
     target = target.to(landmarks).expand_as(landmarks)
     centre, goal = landmarks.mean(1, keepdim=True), target.mean(1, keepdim=True)
@@ -52,59 +62,28 @@ def fit_similarity(landmarks, target):
     return matrices, residual
 
 
-def transform(landmarks, matrices):
-    """Landmarks (N, P, 2) moved by matrices (N, 2, 3)."""
-    return landmarks @ matrices[..., :2].mT + matrices[..., None, :, 2]
-
-
-def invert(matrices):
-    """The matrices (N, 2, 3) that undo the given ones."""
-    (a, b), (c, d) = matrices[..., :2].movedim((-2, -1), (0, 1))
-    # in closed form: batched inverses of torch are silently wrong on some Apple GPUs
-    turn = (
-        torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
-        / (a * d - b * c)[..., None, None]
-    )
-    return torch.cat([turn, -turn @ matrices[..., 2:]], -1)
-
-
-def warp(images, matrices, size):
-    """Move a batch (N, 3, H, W) by matrices (N, 2, 3) into squares (N, 3, size, size), bilinear, on its device.
-
-    Beyond the border the picture is reflected. uint8 in, uint8 out; float in, float out.
-    """
-    if (
-        images.device.type == "cpu" and len(images) > 8
-    ):  # small pieces stay in a CPU's cache: twice as fast
-        return torch.cat([warp(*piece, size) for piece in zip(images.split(8), matrices.split(8))])
-    height, width = images.shape[-2:]
-    back = invert(
-        matrices.to(images.device, torch.float32)
-    )  # where each pixel of the result comes from
-    # grid_sample counts from -1 to 1 between the outer edges of the photo
-    scale = torch.tensor([2 / width, 2 / height], device=images.device)
-    x, y, shift = (back * scale[:, None]).unbind(-1)
-    axis = torch.arange(size, dtype=torch.float32, device=images.device)
-    columns, rows = axis[:, None] * x[:, None, None], axis[:, None, None] * y[:, None, None]
-    source = columns + (rows + (shift + scale / 2 - 1)[:, None, None])
-    moved = F.grid_sample(
-        images.float(), source, mode="bilinear", padding_mode="reflection", align_corners=False
-    )
-    return moved.add_(0.5).byte() if images.dtype == torch.uint8 else moved
-
-
-def head_boxes(boxes, widen=WIDEN):
+def head_boxes(boxes: torch.Tensor, widen: float = WIDEN) -> torch.Tensor:
     """Boxes (N, 4) of faces -> square boxes (N, 4) around the whole head, same centres."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]).amax(1, keepdim=True) * widen / 2
     return torch.cat([centre - half, centre + half], 1)
 
 
-def crop_heads(photos, boxes, size=HEAD, widen=WIDEN):
-    """Cut the head out of each photo: crops uint8 (N, 3, size, size) and matrices (N, 2, 3), photo -> crop.
+def crop_heads(
+    photos: Sequence[torch.Tensor], boxes: torch.Tensor, size: int = HEAD, widen: float = WIDEN
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut the head out of each photo.
 
-    photos: a list of N uint8 (3, H, W) of any sizes. boxes: float (N, 4) of faces, x0, y0, x1, y1. Large heads are
-    shrunk with a filter first, so that no pixel is skipped.
+    Large heads are shrunk with a filter first, so that no pixel is skipped.
+
+    Args:
+        photos: N uint8 (3, H, W) of any sizes.
+        boxes: (N, 4) of faces: left, top, right, bottom, pixels.
+        size: side of the crops, pixels.
+        widen: how much larger than the box the crop is.
+
+    Returns:
+        Crops uint8 (N, 3, size, size) and matrices (N, 2, 3), pixels of the photo -> of the crop.
     """
     squares = head_boxes(boxes.float(), widen)
     crops, matrices = [], []
@@ -133,24 +112,47 @@ def crop_heads(photos, boxes, size=HEAD, widen=WIDEN):
     return torch.stack(crops), torch.stack(matrices)
 
 
-def compose(after, before):
-    """The matrices that do `before`, then `after`, both (..., 2, 3)."""
-    turn = after[..., :2] @ before[..., :2]
-    return torch.cat([turn, after[..., :2] @ before[..., 2:] + after[..., 2:]], -1)
+def align(
+    crops: torch.Tensor,
+    landmarks: torch.Tensor,
+    reference: torch.Tensor = REFERENCE,
+    size: int = FACE,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lay faces on the reference landmarks.
 
+    Args:
+        crops: heads (N, 3, S, S).
+        landmarks: (N, 5, 2) in pixels of the crops.
+        reference: (5, 2), where they lie in an aligned face.
+        size: side of an aligned face, pixels.
 
-def align(crops, landmarks, reference=REFERENCE, size=FACE):
-    """Head crops (N, 3, S, S) + landmarks (N, 5, 2) in them -> aligned faces (N, 3, 112, 112), residual (N,)."""
+    Returns:
+        Aligned faces (N, 3, size, size) and the residual (N,), see `fit_similarity`.
+    """
     matrices, residual = fit_similarity(landmarks, reference[None])
     return warp(crops, matrices, size), residual
 
 
-def align_faces(photos, boxes, rough_landmarks, hourglass):
-    """Photo and box of each face (N) -> aligned faces (N, 3, 112, 112), landmarks (N, 5, 2) in the photo, residual (N,).
+def align_faces(
+    photos: Sequence[torch.Tensor],
+    boxes: np.ndarray | torch.Tensor,
+    rough_landmarks: torch.Tensor,
+    hourglass: StackedHourglass | None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Align one face of each photo.
 
-    The one way from photo to face: the aligned set that trains the recogniser is made by it, and so is every
-    face that the recogniser is asked about later. The detector's rough landmarks (N, 5, 2) in the photo stand in
-    where there is no hourglass (None), or where its landmarks fit no face at all.
+    The one way from photo to face: the aligned set that trains the recogniser is made by it, and
+    so is every face that the recogniser is asked about later.
+
+    Args:
+        photos: N uint8 (3, H, W) of any sizes.
+        boxes: (N, 4), the face in each.
+        rough_landmarks: (N, 5, 2) in the photo, the detector's; taken where there is no hourglass
+            (None), or where its landmarks fit no face at all.
+        hourglass: finds the landmarks.
+
+    Returns:
+        Aligned faces (N, 3, 112, 112), landmarks (N, 5, 2) in the photo, and the residual (N,).
     """
     crops, matrices = crop_heads(photos, torch.as_tensor(boxes))
     landmarks = transform(rough_landmarks, matrices)
@@ -164,8 +166,14 @@ def align_faces(photos, boxes, rough_landmarks, hourglass):
 
 @dataclass
 class Aligned:
-    """One aligned face, uint8 (3, 112, 112), with its box (4,), the detector's score and its landmarks (5, 2), all in pixels
-    of the photo, and the residual of the alignment in pixels of the aligned face."""
+    """One aligned face.
+
+    Args:
+        box, landmarks: (4,) and (5, 2), in pixels of the photo.
+        score: the detector's, 0 to 1.
+        residual: of the alignment, pixels of the aligned face.
+        face: uint8 (3, 112, 112).
+    """
 
     box: np.ndarray
     score: float
@@ -174,10 +182,22 @@ class Aligned:
     face: torch.Tensor
 
 
-def align_found(images, found, hourglass):
-    """Photos (a list of uint8 (3, H, W)) and their Detections -> for each photo the list of its faces, Aligned.
+def align_found(
+    images: Sequence[torch.Tensor],
+    found: Sequence[Detections],
+    hourglass: StackedHourglass | None,
+) -> list[list[Aligned]]:
+    """Align all faces found in photos.
 
     A photo that lies on its side is turned upright first.
+
+    Args:
+        images: uint8 (3, H, W) each.
+        found: the faces of each, see `detection.find_faces`.
+        hourglass: finds the landmarks; None: MTCNN's.
+
+    Returns:
+        For each photo the list of its faces.
     """
     upright = [torch.rot90(image, one.turn, (1, 2)) for image, one in zip(images, found)]
     seen = [
@@ -197,8 +217,8 @@ def align_found(images, found, hourglass):
     return result
 
 
-def geometry():
-    """What shapes an aligned face, as one line: the constants, and a digest of the code that uses them."""
+def geometry() -> str:
+    """What shapes an aligned face, as one line: the constants, and a digest of their code."""
     code = code_fingerprint(
         photos.read_photo,
         photos._rgb,
@@ -217,7 +237,7 @@ def geometry():
     )
     reference = " ".join(f"{number:.4f}" for number in REFERENCE.flatten().tolist())
     return (
-        f"face {FACE} head {HEAD} widen {WIDEN} worst fit {WORST_FIT} template {reference} detector "
-        f"{detection.MIN_SCORE} {detection.MIN_FACE} {detection.MAX_SIDE} {detection.LARGE} {detection.CLOSE_SIDE} "
-        f"{detection.SURE} code {code}"
+        f"face {FACE} head {HEAD} widen {WIDEN} worst fit {WORST_FIT} template {reference} "
+        f"detector {detection.MIN_SCORE} {detection.MIN_FACE} {detection.MAX_SIDE} "
+        f"{detection.LARGE} {detection.CLOSE_SIDE} {detection.SURE} code {code}"
     )

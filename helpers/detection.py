@@ -1,9 +1,11 @@
-"""Second station: photo -> boxes and five rough landmarks, by a pretrained MTCNN (Zhang et al. 2016).
+"""Second station: photo -> boxes and five rough landmarks, by a pretrained MTCNN.
 
-MTCNN finds where faces are; it is also the teacher of our hourglass where no one set landmarks by hand.
+MTCNN (Zhang et al. 2016, https://arxiv.org/abs/1604.02878) finds where faces are; it is also the
+teacher of our hourglass where no one set landmarks by hand.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,10 +22,14 @@ SURE = 0.99  # the score of a face beyond doubt; those found at a second look mu
 
 @dataclass
 class Detections:
-    """The K faces of one photo, largest first: boxes (K, 4) as x0, y0, x1, y1; scores (K,); landmarks (K, 5, 2).
+    """The K faces of one photo, largest first, in pixels of the photo as it came.
 
-    turn: by how many quarters, against the clock, the photo must be turned to stand upright; boxes and landmarks are
-    in pixels of the photo as it came.  others: how many faces there are beside those given.
+    Args:
+        boxes: (K, 4), left, top, right, bottom.
+        scores: (K,), how sure the detector is, 0 to 1.
+        landmarks: (K, 5, 2).
+        turn: by how many quarters, against the clock, the photo must be turned to stand upright.
+        others: how many faces there are beside those given.
     """
 
     boxes: np.ndarray
@@ -39,20 +45,32 @@ class Detections:
 @lru_cache(maxsize=2)
 def _mtcnn(device, min_face):
     mtcnn = MTCNN(keep_all=True, select_largest=True, min_face_size=min_face, device=device).eval()
-    return mtcnn.to(
-        memory_format=torch.channels_last
-    )  # the same numbers, in two thirds of the time on a CPU
+    # the same numbers, in two thirds of the time on a CPU
+    return mtcnn.to(memory_format=torch.channels_last)
 
 
 def detect(
-    photos, device="cpu", min_score=MIN_SCORE, min_face=MIN_FACE, max_side=MAX_SIDE, batch_size=64
-):
-    """Find every face in a list of uint8 (3, H, W) photos of any sizes; a list of Detections, in pixels.
+    photos: Sequence[torch.Tensor],
+    device: torch.device | str = "cpu",
+    min_score: float = MIN_SCORE,
+    min_face: int = MIN_FACE,
+    max_side: int = MAX_SIDE,
+    batch_size: int = 64,
+) -> list[Detections]:
+    """Find every face in photos.
 
-    Photos longer than max_side are detected on a smaller copy. Photos are padded to the next multiple of 32 that
-    holds the smallest face (else MTCNN fails) and those of equal size go through together.
-    min_score: how sure the detector must be, 0 to 1.  min_face: the smallest face in pixels.
-    MPS lacks what MTCNN needs, so it works on the CPU there.
+    Photos are padded to multiples of 32 that hold the smallest face (else MTCNN fails), in batches.
+
+    Args:
+        photos: uint8 (3, H, W) each, of any sizes.
+        device: where MTCNN works; MPS lacks what it needs, so it is the CPU there.
+        min_score: how sure the detector must be, 0 to 1.
+        min_face: width of the smallest face, pixels.
+        max_side: photos that are longer are searched in a smaller copy, pixels.
+        batch_size: at most so many photos go through together.
+
+    Returns:
+        The faces of each photo.
     """
     device = "cpu" if str(device).startswith("mps") else str(device)
     groups, scales = defaultdict(list), {}
@@ -78,13 +96,25 @@ def detect(
     return found
 
 
-def detect_largest(photos, device="cpu", large=LARGE, central=False):
-    """The largest face of each photo, as a list of Detections with one face or none, and how many others there are.
+def detect_largest(
+    photos: Sequence[torch.Tensor],
+    device: torch.device | str = "cpu",
+    large: int = LARGE,
+    central: bool = False,
+) -> list[Detections]:
+    """The largest face of each photo, and how many others there are.
 
-    central: the face nearest to the middle of the photo in its place.
+    Most of MTCNN's time goes into small faces; here they are looked for only in photos without a
+    large one. Others count from half the width of the largest on.
 
-    Most of MTCNN's time goes into small faces; here they are looked for only in photos without one of `large` pixels or
-    more. Others count from half the width of the largest on.
+    Args:
+        photos: uint8 (3, H, W) each, of any sizes.
+        device: where MTCNN works.
+        large: width from which a face is large, pixels.
+        central: the face nearest to the middle of the photo in the place of the largest.
+
+    Returns:
+        Detections with one face or none, for each photo.
     """
     found = detect(photos, device, min_face=large)
     again = [i for i, faces in enumerate(found) if not len(faces)]
@@ -92,8 +122,8 @@ def detect_largest(photos, device="cpu", large=LARGE, central=False):
         found[i] = faces
     if central:
         found = [_middle_first(faces, photo) for faces, photo in zip(found, photos)]
-    # of faces below 2 * large pixels, others half as wide may not have been looked for yet; the time goes with one over
-    # the square of the smallest, so each photo is asked for no smaller ones than count there
+    # of faces below 2 * large pixels, others half as wide may not have been looked for yet; the
+    # time goes with one over the square of the smallest, so none smaller than count are looked for
     small = defaultdict(list)
     for i, faces in enumerate(found):
         if i not in again and len(faces) and _width(faces, photos[i]) < 2 * large:
@@ -111,8 +141,8 @@ def _width(faces, photo):
 
 def _others(faces, largest):
     """How many faces are at least half as wide as the largest, itself left out."""
-    widths = faces.boxes[:, 2] - faces.boxes[:, 0]
-    return max(0, int((widths >= (largest.boxes[0, 2] - largest.boxes[0, 0]) / 2).sum()) - 1)
+    width, widths = (one.boxes[:, 2] - one.boxes[:, 0] for one in (largest, faces))
+    return max(0, int((widths >= width[0] / 2).sum()) - 1)
 
 
 def _middle_first(faces, photo):
@@ -130,11 +160,26 @@ def _largest(faces):
     return Detections(faces.boxes[:1], faces.scores[:1], faces.landmarks[:1], faces.turn, others)
 
 
-def find_faces(photos, device="cpu", largest=False, central=False):
-    """`detect`, or `detect_largest`, with a second look where nothing was found: at a larger copy, then lying on each side
-    and upside down. Photos whose faces are in doubt are turned as well, since MTCNN takes some lying faces for others.
+def find_faces(
+    photos: Sequence[torch.Tensor],
+    device: torch.device | str = "cpu",
+    largest: bool = False,
+    central: bool = False,
+) -> list[Detections]:
+    """Find the faces of photos, with a second look where nothing was found.
 
-    The photo must be turned by Detections.turn before a face in it is aligned.
+    It looks at a larger copy, then at the photo lying on each side and upside down. Photos whose
+    faces are in doubt are turned as well, since MTCNN takes some lying faces for others. A photo
+    must be turned by Detections.turn before a face in it is aligned.
+
+    Args:
+        photos: uint8 (3, H, W) each, of any sizes.
+        device: where MTCNN works.
+        largest: only the largest face of each photo.
+        central: with `largest`, the face nearest to the middle in its place.
+
+    Returns:
+        The faces of each photo.
     """
     found = detect_largest(photos, device, central=central) if largest else detect(photos, device)
     for i, photo in enumerate(photos):
@@ -158,8 +203,8 @@ def _second_look(photo, device, closer):
     return turn_back(turned[turn - 1], turn, photo.shape[1:])
 
 
-def turn_back(faces, turn, size):
-    """Detections in torch.rot90(photo, turn) -> in the photo itself, of size (H, W), with the turn noted."""
+def turn_back(faces: Detections, turn: int, size: tuple[int, int]) -> Detections:
+    """Faces in torch.rot90(photo, turn) -> in the photo itself, of size (H, W), turn noted."""
     corners = landmarks_turned_back(faces.boxes.reshape(-1, 2, 2), turn, size)
     return Detections(
         np.concatenate([corners.min(1), corners.max(1)], 1),
@@ -170,7 +215,7 @@ def turn_back(faces, turn, size):
     )
 
 
-def landmarks_turned_back(landmarks, turn, size):
+def landmarks_turned_back(landmarks: np.ndarray, turn: int, size: tuple[int, int]) -> np.ndarray:
     """Landmarks (..., 2) in torch.rot90(photo, turn) -> in the photo itself, of size (H, W)."""
     height, width = size
     for quarter in reversed(range(turn)):  # each quarter brought (x, y) to (y, side - 1 - x)
@@ -180,11 +225,11 @@ def landmarks_turned_back(landmarks, turn, size):
 
 
 def smallest_face(photo_side: int) -> int:
-    """How many pixels wide a face must be to be found on a photo of this length, at the second look."""
+    """The smallest face found on a photo of this length, at the second look, both in pixels."""
     return round(MIN_FACE * max(1, photo_side / CLOSE_SIDE))
 
 
-def shrink(photo, scale):
+def shrink(photo: torch.Tensor, scale: float) -> torch.Tensor:
     """A photo (3, H, W) scaled down by a factor of at most 1."""
     if scale == 1:
         return photo

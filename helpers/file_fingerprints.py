@@ -64,12 +64,17 @@ def _content(file):
 
 
 def code_fingerprint(*functions) -> str:
-    """A digest of functions' code; comments, docstrings and line breaks do not count."""
+    """A digest of functions' code, without comments, docstrings, type annotations and layout."""
     digest = hashlib.blake2b(digest_size=6)
     for function in functions:
         tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
         body = tree.body[0].body
         if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
             del body[0]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.arg):
+                node.annotation = None
+            elif isinstance(node, ast.FunctionDef):
+                node.returns = None
         digest.update(ast.unparse(tree).encode())
     return digest.hexdigest()

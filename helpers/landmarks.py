@@ -1,6 +1,7 @@
 """Third station: the crop of a head -> heatmaps -> five landmarks, by a stacked hourglass.
 
-Stacked Hourglass Networks for Human Pose Estimation, Newell, Yang and Deng 2016, https://arxiv.org/abs/1603.06937
+Newell, Yang and Deng 2016, Stacked Hourglass Networks for Human Pose Estimation,
+https://arxiv.org/abs/1603.06937
 """
 
 import torch
@@ -13,10 +14,18 @@ CROP, HEATMAP = 128, 64  # sides of the network's input and of its heatmaps, pix
 STRIDE = CROP // HEATMAP
 
 
-def encode_heatmaps(landmarks, sigma=2.0, size=HEATMAP):
-    """Landmarks (..., 5, 2) in pixels of a heatmap -> (..., 5, size, size), a Gaussian of height 1 around each.
+def encode_heatmaps(
+    landmarks: torch.Tensor, sigma: float = 2.0, size: int = HEATMAP
+) -> torch.Tensor:
+    """A picture for each landmark: a Gaussian of height 1 around its place.
 
-    sigma: its standard deviation in heatmap pixels. A point far outside leaves an empty map.
+    Args:
+        landmarks: (..., 5, 2), x and y in pixels of a heatmap. One far outside leaves an empty map.
+        sigma: the Gaussian's standard deviation, heatmap pixels.
+        size: side of the heatmaps, pixels.
+
+    Returns:
+        Heatmaps (..., 5, size, size), 0 to 1.
     """
     axis = torch.arange(size, dtype=landmarks.dtype, device=landmarks.device)
     along_x = torch.exp(-((axis - landmarks[..., 0:1]) ** 2) / (2 * sigma**2))
@@ -24,11 +33,18 @@ def encode_heatmaps(landmarks, sigma=2.0, size=HEATMAP):
     return along_y[..., :, None] * along_x[..., None, :]
 
 
-def decode_heatmaps(heatmaps):
-    """Heatmaps (..., H, W) -> landmarks (..., 2) with a fraction of a pixel, and the height of each peak (...).
+def decode_heatmaps(heatmaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The place of each heatmap's peak, with a fraction of a pixel.
 
-    The logarithm of a Gaussian is a parabola, and three values give its top exactly: the highest pixel and
-    its neighbours (the idea of DARK, Zhang et al. 2020, https://arxiv.org/abs/1910.06278).
+    The logarithm of a Gaussian is a parabola, and three values give its top exactly: the highest
+    pixel and its neighbours (the idea of DARK, Zhang et al. 2020,
+    https://arxiv.org/abs/1910.06278).
+
+    Args:
+        heatmaps: (..., H, W).
+
+    Returns:
+        Landmarks (..., 2) in pixels of the heatmap, and the height of each peak (...).
     """
     height, width = heatmaps.shape[-2:]
     flat = heatmaps.flatten(-2).float()
@@ -48,12 +64,12 @@ def decode_heatmaps(heatmaps):
     return torch.stack([x + offset(x, width, 1), y + offset(y, height, width)], -1), peak
 
 
-def to_heatmap_pixels(landmarks):
-    """Pixels of the 128x128 crop -> pixels of its 64x64 heatmap; pixel centres are whole numbers in both."""
+def to_heatmap_pixels(landmarks: torch.Tensor) -> torch.Tensor:
+    """Pixels of the 128x128 crop -> pixels of its 64x64 heatmap; centres are whole numbers."""
     return (landmarks + 0.5) / STRIDE - 0.5
 
 
-def to_crop_pixels(landmarks):
+def to_crop_pixels(landmarks: torch.Tensor) -> torch.Tensor:
     """Pixels of the 64x64 heatmap -> pixels of the 128x128 crop."""
     return (landmarks + 0.5) * STRIDE - 0.5
 
@@ -83,9 +99,13 @@ class Residual(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Down and up again: each level halves the picture, works on it, and adds it to what it skipped.
+    """Down and up again: each level halves the picture, works on it, and adds what it skipped.
 
-    grow: how many channels each level has more than the one above; small pictures have room for them at little cost.
+    Args:
+        depth: how many levels, one inside the other.
+        channels: width of the outermost level.
+        grow: how many channels each level has more than the one above: small pictures have room
+            for them at little cost.
     """
 
     def __init__(self, depth, channels, grow=0):
@@ -102,10 +122,13 @@ class Hourglass(nn.Module):
 
 
 class StackedHourglass(nn.Module):
-    """uint8 crops (N, 3, S, S) of any side S -> heatmaps (N, stacks, 5, 64, 64); the last stack is the answer.
+    """Crops uint8 (N, 3, S, S) -> heatmaps (N, stacks, 5, 64, 64); the last stack is the answer.
 
-    channels: width of every layer (the student system had 16).  stacks: hourglasses one after another, each
-    seeing what the one before it thought.  depth: halvings inside each.  grow: further channels at each halving.
+    Args:
+        channels: width of every layer (the student system had 16).
+        stacks: hourglasses one after another, each given the one before's features and heatmaps.
+        depth: halvings inside each.
+        grow: further channels at each halving.
     """
 
     def __init__(self, channels=64, stacks=1, depth=4, grow=0):
@@ -133,15 +156,18 @@ class StackedHourglass(nn.Module):
         )
         self.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
 
-    def prepare(self, crops):
-        """What the network itself takes: (N, 1, 128, 128) of brightness, -1 to 1. So colour and grey photos are alike."""
+    def prepare(self, crops: torch.Tensor) -> torch.Tensor:
+        """Crops (N, 3, S, S), 0 to 255 -> what the network takes: brightness (N, 1, 128, 128).
+
+        It goes from -1 to 1, and colour and grey photos are alike to the network.
+        """
         red, green, blue = (crops[:, i : i + 1].float() for i in range(3))
         x = (0.299 * red + 0.587 * green + 0.114 * blue) / 127.5 - 1
         if x.shape[-1] != CROP:
             x = F.interpolate(x, (CROP, CROP), mode="bilinear", antialias=True)
         return x.contiguous(memory_format=torch.channels_last)
 
-    def forward(self, crops):
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
         x, heatmaps = self.stem(self.prepare(crops)), []
         for i, (hourglass, head) in enumerate(zip(self.hourglasses, self.heads)):
             features = hourglass(x)
@@ -152,10 +178,11 @@ class StackedHourglass(nn.Module):
 
 
 class HeatmapLoss(nn.Module):
-    """Squared error between heatmaps (N, stacks, 5, 64, 64) and those of landmarks (N, 5, 2) in crop pixels.
+    """Squared error between heatmaps (N, stacks, 5, 64, 64) and those of landmarks (N, 5, 2).
 
-    A map is almost all background, so "all zeros" is cheap: peaks weigh 1 + 20 g to make it dear. The log
-    holds `relative_loss`, the loss as a share of what all zeros would cost, and `peak`, the highest value.
+    A map is almost all background, so "all zeros" is cheap: peaks weigh 1 + 20 g to make it dear.
+    The landmarks are in pixels of the crop. The log holds `relative_loss`, the loss as a share of
+    what all zeros would cost, and `peak`, the highest value.
     """
 
     def __init__(self, sigma=2.0):
@@ -177,10 +204,19 @@ class HeatmapLoss(nn.Module):
 
 
 @torch.inference_mode()
-def predict_landmarks(model, crops, mirror=False, batch_size=16):
-    """Landmarks (N, 5, 2) in pixels of the given uint8 crops (N, 3, S, S), and the peaks (N, 5), on the CPU.
+def predict_landmarks(
+    model: StackedHourglass, crops: torch.Tensor, mirror: bool = False, batch_size: int = 16
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find the landmarks of heads.
 
-    mirror: take the mean of the heatmaps of the crop and of its mirror image, for twice the time and a steadier answer.
+    Args:
+        crops: uint8 (N, 3, S, S).
+        mirror: take the mean of the heatmaps of the crop and of its mirror image, for twice the
+            time and a steadier answer.
+        batch_size: how many crops go through the network together.
+
+    Returns:
+        Landmarks (N, 5, 2) in pixels of the crops, and the height of each peak (N, 5), on the CPU.
     """
     model.eval()
 
@@ -196,7 +232,11 @@ def predict_landmarks(model, crops, mirror=False, batch_size=16):
     return (to_crop_pixels(torch.cat(landmarks)) + 0.5).cpu() * scale - 0.5, torch.cat(peaks).cpu()
 
 
-def nme(predicted, truth):
-    """Normalised mean error of each face (N,): mean distance of the landmarks over the distance of the true eyes."""
+def nme(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Normalised mean error (N,): the landmarks' mean distance over that of the true eyes.
+
+    Args:
+        predicted, truth: landmarks (N, 5, 2) in the same pixels.
+    """
     eyes = (truth[..., 0, :] - truth[..., 1, :]).norm(dim=-1)
     return (predicted - truth).norm(dim=-1).mean(-1) / eyes

@@ -3,37 +3,22 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-# the colours of Okabe and Ito; each has a marker and a line style of its own too
-SIGNS = (("#E69F00", "o", "-"), ("#0072B2", "^", "--"), ("#009E73", "s", "-."))
-DPI = 150
+from .plots_style import COLOURS, GREY, done, picture, styled
+
+ORANGE, BLUE, GREEN = COLOURS["orange"], COLOURS["blue"], COLOURS["green"]
+SIGNS = ((ORANGE, "o", "-"), (BLUE, "^", "--"), (GREEN, "s", "-."))  # colour, marker, line
 
 
-def _done(figure, title, **layout):
-    figure.set_dpi(DPI)
-    if title:
-        figure.suptitle(title, fontsize=11)
-    figure.tight_layout(**layout)
-    plt.close(figure)  # the notebook shows what the cell returns, once
-    return figure
-
-
-def _image(axis, image, title=None):
-    axis.imshow(torch.as_tensor(image).permute(1, 2, 0).clamp(0, 255).byte().cpu().numpy())
-    axis.set(xticks=[], yticks=[])
-    axis.grid(False)
-    axis.spines[:].set_visible(False)
-    if title:
-        axis.set_title(title, fontsize=9)
-
-
-def hourglass_diagram(channels: int = 32, title: str | None = None) -> plt.Figure:
+@styled
+def hourglass_diagram(channels: int = 32, title: str | None = None) -> Figure:
     """One hourglass from left to right: each block's height is the side of its feature maps."""
     figure, axis = plt.subplots(figsize=(9, 3.6))
     sides = [64, 32, 16, 8, 4, 8, 16, 32, 64]
     for i, side in enumerate(sides):
-        colour = SIGNS[1][0] if i < 4 else SIGNS[0][0] if i > 4 else "#555555"
+        colour = BLUE if i < 4 else ORANGE if i > 4 else GREY
         height = side / 64
         axis.add_patch(plt.Rectangle((i - 0.16, -height / 2), 0.32, height, color=colour))
         axis.text(i, -height / 2 - 0.04, f"{side}×{side}", ha="center", va="top", fontsize=9)
@@ -46,7 +31,7 @@ def hourglass_diagram(channels: int = 32, title: str | None = None) -> plt.Figur
         axis.plot([level, level, end, end], [edge, top, top, edge], color="#333333", lw=1, ls="--")
         axis.text(end + 0.08, edge + 0.01, "+", fontsize=13, va="bottom", ha="left")
     axis.text(4, 1.03, "skip: where things are", ha="center", va="bottom", fontsize=9)
-    axis.text(1.5, -0.72, "halve: what it is", ha="center", fontsize=9, color=SIGNS[1][0])
+    axis.text(1.5, -0.72, "halve: what it is", ha="center", fontsize=9, color=BLUE)
     axis.text(6.5, -0.72, "double and add", ha="center", fontsize=9, color="#8a5f00")
     for x, text, way in ((-1.15, f"stem\n{channels} maps", 1), (9.4, "head\n5 heatmaps", -1)):
         axis.text(x, 0, text, ha="center", va="center", fontsize=9)
@@ -54,9 +39,10 @@ def hourglass_diagram(channels: int = 32, title: str | None = None) -> plt.Figur
         axis.annotate("", *ends, arrowprops=arrow)
     axis.set(xlim=(-1.7, 9.9), ylim=(-0.8, 1.15))
     axis.axis("off")
-    return _done(figure, title)
+    return done(figure, title)
 
 
+@styled
 def landmarks_on(
     images: torch.Tensor,
     sets: dict,
@@ -64,7 +50,7 @@ def landmarks_on(
     title: str | None = None,
     columns: int = 4,
     margin: float | None = 0.25,
-) -> plt.Figure:
+) -> Figure:
     """Faces with landmarks on them, and a line between the places that two sets give one landmark.
 
     Args:
@@ -82,7 +68,7 @@ def landmarks_on(
         if i >= len(images):
             axis.axis("off")
             continue
-        _image(axis, images[i], titles and titles[i])
+        picture(axis, images[i], titles and titles[i])
         for five in zip(*(landmarks[i] for landmarks in values)):
             axis.plot(*np.array(five).T, color="white", linewidth=1)
         for landmarks, (colour, marker, _) in zip(values, SIGNS):
@@ -99,18 +85,19 @@ def landmarks_on(
     ]
     figure.legend(handles=handles, loc="lower center", ncols=3, frameon=False, fontsize=9)
     room = 0.35 / figure.get_figheight()
-    return _done(figure, title, rect=(0, room, 1, 1), h_pad=1.2)
+    return done(figure, title, rect=(0, room, 1, 1), h_pad=1.2)
 
 
+@styled
 def heatmaps_over(
     crop: torch.Tensor, maps: dict, title: str | None = None, columns: int = 5
-) -> plt.Figure:
+) -> Figure:
     """One crop (3, H, W) under several answers {name: heatmaps (5, h, w)}, their maximum."""
     rows = -(-len(maps) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(9, rows * 9 / columns + 0.9), squeeze=False)
     height, width = crop.shape[1:]
     for axis, (name, values) in zip(axes.flat, maps.items()):
-        _image(axis, crop, name)
+        picture(axis, crop, name)
         glow = np.clip(np.asarray(values, float).max(0), 0, 1)
         extent = (-0.5, width - 0.5, height - 0.5, -0.5)
         shown = axis.imshow(
@@ -118,7 +105,7 @@ def heatmaps_over(
         )
     for axis in list(axes.flat)[len(maps) :]:
         axis.axis("off")
-    figure = _done(figure, title, rect=(0, 0.14, 1, 1))
+    figure = done(figure, title, rect=(0, 0.14, 1, 1))
     bar = figure.add_axes((0.3, 0.13, 0.4, 0.035))
     figure.colorbar(shown, cax=bar, orientation="horizontal")
     bar.set_xlabel("highest of the five heatmaps", fontsize=9)
@@ -126,7 +113,8 @@ def heatmaps_over(
     return figure
 
 
-def learning_curves(history: list, baseline: float, title: str | None = None) -> plt.Figure:
+@styled
+def learning_curves(history: list, baseline: float, title: str | None = None) -> Figure:
     """Loss over that of all-zero maps, and NME, by epoch, on logarithmic axes.
 
     Args:
@@ -139,17 +127,18 @@ def learning_curves(history: list, baseline: float, title: str | None = None) ->
         (axes[0], "relative_loss", "loss / loss of all-zero maps", 1, "all-zero maps"),
         (axes[1], "nme", "NME, people held out", baseline, "mean landmarks for everyone"),
     ):
-        axis.plot(epochs, [row[key] for row in history], color=SIGNS[1][0], label="hourglass")
+        axis.plot(epochs, [row[key] for row in history], color=BLUE, label="hourglass")
         axis.axhline(line, color="#333333", linestyle=":", label=name)
         axis.set(yscale="log", xlabel="epoch", ylabel=label)
         axis.yaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_minor_formatter("{x:g}")
         axis.tick_params(which="minor", labelsize=7)
         axis.legend(fontsize=8)
-    return _done(figure, title)
+    return done(figure, title)
 
 
-def error_curves(errors: dict, title: str | None = None, most: float = 0.2) -> plt.Figure:
+@styled
+def error_curves(errors: dict, title: str | None = None, most: float = 0.2) -> Figure:
     """Cumulative error distribution (CED): the share of faces whose NME is at most x.
 
     Args:
@@ -169,29 +158,4 @@ def error_curves(errors: dict, title: str | None = None, most: float = 0.2) -> p
     axis.set(xlim=(0, most), ylim=(0, 1.02), xlabel="NME (share of the eye distance)")
     axis.set_ylabel("share of faces with at most this error")
     axis.legend(fontsize=9, loc="lower right")
-    return _done(figure, title)
-
-
-def dots(values: dict, intervals: dict, label: str, title: str | None = None) -> plt.Figure:
-    """A row for each name: its value as a dot, and its interval as a line.
-
-    Args:
-        values: {name: number}.  intervals: {name: (low, high)}.
-        label: what is measured, with its unit.
-    """
-    figure, axis = plt.subplots(figsize=(8, 0.4 * len(values) + 1.2))
-    for place, (name, value) in enumerate(reversed(values.items())):
-        axis.plot(intervals[name], (place, place), color=SIGNS[1][0], linewidth=2)
-        axis.plot(value, place, "o", color=SIGNS[1][0])
-        axis.annotate(
-            f"{value:.2f}",
-            (value, place),
-            (0, 6),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-        )
-    axis.set(yticks=range(len(values)), xlabel=label, ylim=(-0.6, len(values) - 0.3))
-    axis.set_yticklabels(list(values)[::-1])
-    axis.set_xlim(left=0)
-    return _done(figure, title)
+    return done(figure, title)

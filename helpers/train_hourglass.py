@@ -1,8 +1,9 @@
 """Train the hourglass that ships, on landmarks set by hand.
 
-    python -m helpers.train_hourglass --data PHOTOS POINTS.csv --data MORE_PHOTOS MORE_POINTS.csv --out mine.safetensors
+    python -m helpers.train_hourglass --data PHOTOS POINTS.csv --out mine.safetensors
 
-A stopped training goes on where it was when the same command is given again.
+`--data` may be given more than once. A stopped training goes on where it was when the same command
+is given again.
 """
 
 import argparse
@@ -14,9 +15,10 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
-from .aligned_set import FaceArray
 from .alignment import WIDEN
 from .augment import Compose, Degrade, Jitter
+from .face_array import FaceArray
+from .face_set import FaceSet
 from .faces import celeba, photos_with_landmarks
 from .files import enough_room, to_csv, write_text
 from .landmark_set import crops_in_pieces
@@ -24,11 +26,13 @@ from .landmarks import CROP, HeatmapLoss, StackedHourglass, nme, predict_landmar
 from .model_files import save_model
 from .training import fit
 
-ROOM = 176  # side of the crops kept in memory: of the 128 pixels cut from their middle, turned, most show real surroundings
+# side of the crops kept on disk, pixels: 128 are cut from their middle, and when turned most of
+# these show real surroundings
+ROOM = 176
 MOST_WATCHED = 2000  # photos held out that the curves look at
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(
         prog="python -m helpers.train_hourglass", description=__doc__.partition("\n")[0]
@@ -72,25 +76,25 @@ def main(arguments=None):
         sys.exit(f"{error}")
 
 
-def train_hourglass(options):
-    """Learn landmarks set by hand, in every turn, size and quality, then polish on photos changed less.
+def train_hourglass(options: argparse.Namespace) -> None:
+    """Learn landmarks set by hand, in every turn, size and quality, then polish on milder changes.
 
     A twentieth of each set's people is held out, for the curves.
+
+    Args:
+        options: those of the command line, see `main`.
+
+    Raises:
+        ValueError: there is nothing to learn from.
     """
-    parts = [
-        photos_with_landmarks(photos, landmarks, options.split)
-        for photos, landmarks in options.data
-    ]
-    if options.celeba:
-        parts.append(celeba(options.celeba, options.split or None))
-    if not parts:
-        raise ValueError(
-            "There is nothing to learn from: give --data PHOTOS POINTS.csv, or --celeba DATA_DIR."
-        )
-    crops, landmarks, held_out = gather(parts, options)
+    crops, landmarks, held_out = gather(_photos(options), options)
     watched = torch.nonzero(held_out)[:MOST_WATCHED, 0]
     seen_crops, seen_landmarks = Jitter(0, 0, 0, False, 0, CROP)(crops[watched], landmarks[watched])
     seen_crops = seen_crops.round().byte()
+
+    def held_out_nme(net):
+        return {"nme": nme(predict_landmarks(net, seen_crops, True)[0], seen_landmarks).mean()}
+
     torch.manual_seed(options.seed)
     model = StackedHourglass(options.channels, options.stacks, grow=options.grow).to(options.device)
     crops, landmarks = FaceArray(crops.array, crops.rows[~held_out.numpy()]), landmarks[~held_out]
@@ -112,44 +116,53 @@ def train_hourglass(options):
             seed=options.seed,
             batch_size=options.batch_size,
             augment=augment,
-            evaluate=lambda net: {
-                "nme": nme(
-                    predict_landmarks(net, seen_crops, mirror=True)[0], seen_landmarks
-                ).mean()
-            },
+            evaluate=held_out_nme,
         )
-        print(
-            f"{run.folder}: NME of the photos held out {run.history[-1]['nme']:.4f}, {run.seconds / 60:.0f} minutes"
-        )
+        error, minutes = run.history[-1]["nme"], run.seconds / 60
+        print(f"{run.folder}: NME of the photos held out {error:.4f}, {minutes:.0f} minutes")
     if PartialState().is_main_process:
-        save_model(
-            model,
-            options.out,
-            seed=options.seed,
-            epochs=options.epochs,
-            polish=options.polish,
-            sigma=options.sigma,
-        )
+        notes = {key: getattr(options, key) for key in ("seed", "epochs", "polish", "sigma")}
+        save_model(model, options.out, **notes)
         print(f"{options.out}: {Path(options.out).stat().st_size / 1e6:.1f} MB")
     PartialState().destroy_process_group()
 
 
-def gather(parts, options):
-    """Crops (a FaceArray of uint8 (N, 3, 176, 176)), landmarks (N, 5, 2), and which are held out (N,): every twentieth person.
+def _photos(options):
+    """The FaceSets that the command line names."""
+    parts = [photos_with_landmarks(*both, options.split) for both in options.data]
+    if options.celeba:
+        parts.append(celeba(options.celeba, options.split or None))
+    if not parts:
+        raise ValueError(
+            "There is nothing to learn from: give --data PHOTOS POINTS.csv, or --celeba DATA_DIR."
+        )
+    return parts
 
-    The crops of all of CelebA take 19 GB, so they lie in a file beside the run and are read when indexed.
+
+def gather(
+    parts: list[FaceSet], options: argparse.Namespace
+) -> tuple[FaceArray, torch.Tensor, torch.Tensor]:
+    """Cut out the heads of all photos, and hold every twentieth person out.
+
+    The crops of all of CelebA take 19 GB, so they lie in a file beside the run and are read when
+    indexed.
+
+    Args:
+        parts: photos with landmarks.
+        options: those of the command line, see `main`.
+
+    Returns:
+        Crops, uint8 (N, 3, 176, 176), landmarks (N, 5, 2), and which are held out (N,).
     """
     landmarks, skipped, held_out = [], [], []
-    path = Path(
-        f"{options.run}_crops{os.environ.get('RANK', '')}.bin"
-    )  # each process writes its own
+    rank = os.environ.get("RANK", "")  # each process writes its own
+    path = Path(f"{options.run}_crops{rank}.bin")
     path.parent.mkdir(parents=True, exist_ok=True)
     with enough_room(path), open(path, "wb") as file:
         for faces in parts:
             bad = {}
-            for cut, five, some_bad in crops_in_pieces(
-                faces, ROOM, WIDEN * ROOM / CROP, options.device
-            ):
+            pieces = crops_in_pieces(faces, ROOM, WIDEN * ROOM / CROP, options.device)
+            for cut, five, some_bad in pieces:
                 file.write(cut.numpy().tobytes())
                 landmarks.append(five)
                 bad |= some_bad
@@ -163,7 +176,10 @@ def gather(parts, options):
 
 
 def hold_out(labels: np.ndarray) -> torch.Tensor:
-    """Which photos (N,) are held out: all of every twentieth person; of fewer than 20 people, every twentieth photo."""
+    """Which photos (N,) are held out: all of every twentieth person.
+
+    Of fewer than 20 people, it is every twentieth photo.
+    """
     known, number = np.unique(labels, return_inverse=True)
     return torch.from_numpy((number if len(known) >= 20 else np.arange(len(labels))) % 20 == 0)
 

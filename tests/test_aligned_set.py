@@ -1,4 +1,4 @@
-"""The aligned set: bad photos are skipped with a reason, a second run does nothing, a stopped one goes on."""
+"""The aligned set: bad photos skipped with a reason, nothing done twice, stopped runs go on."""
 
 import csv
 
@@ -14,7 +14,7 @@ from helpers.faces import folder_of_people
 
 @pytest.fixture
 def photos(tmp_path, some_orl):
-    """A folder of people: 2 x 3 good photos, one wall without a face, one file that is no picture."""
+    """A folder of people: 2 x 3 good photos, one wall without a face, one file that is no photo."""
     for i in (0, 1, 2, 4, 5, 6):
         path = tmp_path / "photos" / f"person {some_orl.labels[i]}" / f"{i}, good.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def photos(tmp_path, some_orl):
     return folder_of_people(tmp_path / "photos")
 
 
-def test_good_photos_are_straightened_and_bad_ones_listed(tmp_path, photos):
+def test_good_photos_are_aligned_and_bad_ones_listed(tmp_path, photos):
     faces = build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
     assert len(faces) == 6 and read_images(faces, tmp_path / "set").shape == (6, 3, 112, 112)
     assert sorted(set(faces.names) - {"debug"}) == ["person 0", "person 1"]
@@ -111,7 +111,7 @@ def test_faces_in_one_array_are_the_pictures_however_they_are_asked_for(
     assert isinstance(images.array, np.memmap)
     assert all(torch.equal(images[i], faces.photo(i)) for i in range(6))
     monkeypatch.setattr(
-        aligned_set, "_write_array", None
+        aligned_set, "write_array", None
     )  # would fail if the array were made again
     some = read_images(faces.subset([4, 1]), tmp_path / "set")
     picked = torch.tensor([True, False])
@@ -135,7 +135,7 @@ def test_an_array_cut_short_by_a_kill_is_made_again(tmp_path, photos, monkeypatc
     assert torch.equal(read_images(faces.subset([3]), tmp_path / "set")[0], faces.photo(3))
 
 
-def test_a_photo_that_was_replaced_is_straightened_again(tmp_path, photos, some_orl):
+def test_a_photo_that_was_replaced_is_aligned_again(tmp_path, photos, some_orl):
     read_images(
         build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False), tmp_path / "set"
     )

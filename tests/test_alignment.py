@@ -85,7 +85,7 @@ def test_identity_warp_and_composition():
 
 @pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
 def test_crop_matrix_leads_from_photo_to_crop(scale):
-    """A dot is drawn into photos of small, medium and large heads, and found in the crop where the matrix says."""
+    """A dot drawn into photos of small to large heads is in the crop where the matrix says."""
     side = int(200 * scale)
     axis = torch.arange(side) - 0.42 * side
     dot = torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * (4 * scale) ** 2)) * 255
@@ -104,7 +104,7 @@ def test_crop_matrix_leads_from_photo_to_crop(scale):
 
 @pytest.mark.parametrize("side", [400, 700, 1200])
 def test_a_large_head_made_smaller_first_stays_where_it_is(side):
-    """A wide dot far from the corner, to a fifth of a pixel of the crop: half a pixel of the photo is not lost."""
+    """A wide dot far from the corner, to a fifth of a pixel of the crop: no half pixel is lost."""
     axis = torch.arange(side) - 0.42 * side
     dot = torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * (side / 50) ** 2)) * 255
     photo = dot.round().byte().expand(3, -1, -1).contiguous()
@@ -131,7 +131,7 @@ def test_head_boxes_are_square_with_the_same_centre():
     assert square.tolist() == [[0, 0, 60, 60]]
 
 
-def test_straighten_lays_the_landmarks_on_the_reference():
+def test_align_lays_the_landmarks_on_the_reference():
     crops = torch.randint(0, 256, (3, 3, 192, 192), dtype=torch.uint8)
     faces, residual = align(crops, REFERENCE[None].repeat(3, 1, 1) * 1.5 + 10)
     assert faces.shape == (3, 3, 112, 112) and faces.dtype == torch.uint8 and residual.max() < 1e-3

@@ -1,4 +1,4 @@
-"""Photos with landmarks become crops with landmarks; what can't be learned from is skipped with a reason; the commands around it."""
+"""Photos with landmarks become crops with landmarks; what can't be learned from is skipped."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ from helpers.train_hourglass import main as train_hourglass
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory, some_orl):
-    """Eight ORL photos and a CSV of landmarks in them, MTCNN's own, so that its error is known to be nothing."""
+    """Eight ORL photos and a CSV of MTCNN's own landmarks in them: its error is then nothing."""
     folder = tmp_path_factory.mktemp("labelled")
     photos = [some_orl.photo(i) for i in range(8)]
     rows = [["file", "split", *LANDMARK_COLUMNS]]

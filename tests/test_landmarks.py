@@ -127,7 +127,7 @@ def test_nme_is_over_the_true_eyes():
 
 
 class Knows(torch.nn.Module):
-    """An hourglass that has the heatmaps of known landmarks in a crop of this side, half a pixel and all."""
+    """An hourglass that answers with the heatmaps of known landmarks in a crop of this side."""
 
     def __init__(self, landmarks, side):
         super().__init__()
