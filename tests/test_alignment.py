@@ -23,6 +23,7 @@ from helpers.alignment import (
     warp,
 )
 from helpers.detection import detect
+from helpers.file_fingerprints import code_fingerprint
 from helpers.landmarks import MIRRORED, encode_heatmaps, to_heatmap_pixels
 
 
@@ -168,3 +169,26 @@ def test_the_detectors_landmarks_stand_in_where_the_hourglass_is_lost(some_orl, 
     _, landmarks, residual = align_faces([photo], found.boxes[:1], rough, Scatterbrain(face))
     assert ((landmarks - rough).abs().max() < 0.1) == (not sane)
     assert residual.item() < WORST_FIT
+
+
+def test_types_and_docstrings_do_not_change_what_code_is_known_by():
+    def plain():
+        def move(x, by=1):
+            return x + by
+
+        return move
+
+    def typed():
+        def move(x: int, by: int = 1) -> int:
+            """Move it."""
+            return x + by
+
+        return move
+
+    def other():
+        def move(x, by=2):
+            return x + by
+
+        return move
+
+    assert code_fingerprint(plain()) == code_fingerprint(typed()) != code_fingerprint(other())
