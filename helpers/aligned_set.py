@@ -1,8 +1,7 @@
 """Between stations: a whole dataset of aligned faces on disk, made once, in pieces.
 
     data/aligned/<dataset>_top<N>/<person>/<photo>.jpg   the aligned faces
-                                  photos.csv             for each photo: box, landmarks, residual,
-                                                         or why it was skipped
+                                  photos.csv             box, landmarks, residual, or the reason
                                   skipped.csv            the skipped ones alone
                                   debug/                 photos with the landmarks drawn on them
                                   faces.npy, faces.csv   all aligned faces in one array, in order
@@ -199,8 +198,7 @@ def read_rows(folder: Path) -> list[dict]:
 
 
 def _align_all(faces, todo, prints, hourglass, folder, device, progress):
-    hide = not (progress and todo)
-    with progress_bar(total=len(todo), desc="aligning", unit="photo", disable=hide) as bar:
+    with progress_bar(total=len(todo), desc="aligning", disable=not (progress and todo)) as bar:
         for photos, numbers, bad in faces.pieces(todo, CHUNK):
             rows = _align(faces, photos, numbers, bad, prints, hourglass, folder, device)
             _append_rows(folder / "photos.csv", rows)
