@@ -148,12 +148,10 @@ def error_curves(errors: dict, title: str | None = None, most: float = 0.2) -> F
     figure, axis = plt.subplots(figsize=(8, 3.6))
     styles = [(colour, line) for colour, _, line in SIGNS] + [("#333333", ":")]
     for (name, values), (colour, line) in zip(errors.items(), styles):
-        sorted_errors = np.sort(np.asarray(values, float))
-        share = np.arange(1, len(sorted_errors) + 1) / len(sorted_errors)
-        x, y = (
-            np.concatenate([[0], sorted_errors, [most]]),
-            np.concatenate([[0], share, [share[-1]]]),
-        )
+        values = np.sort(np.asarray(values, float))
+        inside = values[values <= most]
+        share = np.arange(len(inside) + 1) / len(values)
+        x, y = np.append(np.insert(inside, 0, 0), most), np.append(share, share[-1])
         axis.step(x, y, where="post", color=colour, linestyle=line, label=name)
     axis.set(xlim=(0, most), ylim=(0, 1.02), xlabel="NME (share of the eye distance)")
     axis.set_ylabel("share of faces with at most this error")
