@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from .plots_style import COLOURS, GREY, done, picture, styled
 
@@ -61,7 +62,7 @@ def landmarks_on(
     """
     rows = -(-len(images) // columns)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(9, rows * (9 / columns + 0.2) + 0.6), squeeze=False
+        rows, columns, figsize=(9, rows * (9 / columns + 0.3) + 0.6), squeeze=False
     )
     values = [np.asarray(landmarks) for landmarks in sets.values()]
     for i, axis in enumerate(axes.flat):
@@ -130,9 +131,9 @@ def learning_curves(history: list, baseline: float, title: str | None = None) ->
         axis.plot(epochs, [row[key] for row in history], color=BLUE, label="hourglass")
         axis.axhline(line, color="#333333", linestyle=":", label=name)
         axis.set(yscale="log", xlabel="epoch", ylabel=label)
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.yaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_minor_formatter("{x:g}")
-        axis.tick_params(which="minor", labelsize=7)
+        axis.yaxis.set_minor_formatter("")
         axis.legend(fontsize=8)
     return done(figure, title)
 
