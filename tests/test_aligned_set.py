@@ -110,9 +110,7 @@ def test_faces_in_one_array_are_the_pictures_however_they_are_asked_for(
     images = read_images(faces, tmp_path / "set")
     assert isinstance(images.array, np.memmap)
     assert all(torch.equal(images[i], faces.photo(i)) for i in range(6))
-    monkeypatch.setattr(
-        aligned_set, "write_array", None
-    )  # would fail if the array were made again
+    monkeypatch.setattr(aligned_set, "write_array", None)  # would fail if the array were made again
     some = read_images(faces.subset([4, 1]), tmp_path / "set")
     picked = torch.tensor([True, False])
     for index in (slice(1, 2), np.array([1]), torch.tensor([1]), ~picked, ~picked.numpy()):
