@@ -21,8 +21,14 @@ from .faces import folder_of_people
 from .files import short_name
 from .forget import forget
 from .gallery import name_or_unknown
-from .model_files import SHIPPED_RECOGNISER, load_encoder, load_verifier, save_verifier
-from .networks import hourglass
+from .model_files import (
+    SHIPPED_RECOGNISER,
+    doubts_about,
+    load_encoder,
+    load_verifier,
+    save_verifier,
+)
+from .networks import hourglass, hourglass_id
 from .photos import PhotoError, guard
 from .pipeline import (
     FacePipeline,
@@ -51,6 +57,8 @@ def run(options: argparse.Namespace) -> tuple[dict, int]:
     if options.command in ("evaluate", "map"):
         command = evaluate if options.command == "evaluate" else draw_map
         return command(options, pipeline)
+    for sentence in doubts_about(options.encoder, hourglass_id(pipeline.hourglass)):
+        answer(options, sentence)
     command = {"predict": predict, "arrange": arrange, "identify": identify}[options.command]
     return command(options, Recogniser(pipeline, load_verifier(options.encoder)))
 
@@ -189,10 +197,13 @@ def people_in(options):
 def evaluate(options, pipeline):
     """Verification rate and retrieval of unseen people; with --save their thresholds are saved."""
     data = people_in(options)
+    people = [data.probe_names[label] for label in set(data.probe_labels)]
+    for sentence in doubts_about(options.encoder, data.landmarks, people):
+        answer(options, sentence)
     result = unseen_figures(pipeline.encoder, data, FPRS)
     if options.save:
         verifier = measure(embed(pipeline.encoder, data.probe), data.probe_labels)
-        save_verifier(options.encoder, verifier)
+        save_verifier(options.encoder, verifier, data.landmarks)
     for key in ("recall@1", "r_precision", "map@r"):
         answer(options, f"{key:20s} {shown(result, key)}")
     number = result["pairs_of_people"]

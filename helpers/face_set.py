@@ -117,14 +117,9 @@ def folder_of_people(
     )
     photos, notes = [], []
     for person in people:
-        files, left_out = look_into(person)
+        files, left_out = _photos_of(person)
         photos.append(files)
         notes += left_out
-        if below := {file.parent.relative_to(person).as_posix() for file in files} - {"."}:
-            notes.append(
-                f"{person}: photos in folders below ({listed(sorted(below))}) are taken for "
-                f"{person.name}'s."
-            )
     loose = [p for p in path.iterdir() if not p.is_dir() and not is_hidden(p.name)]
     if loose:
         notes.append(
@@ -149,6 +144,15 @@ def folder_of_people(
         keys=keys_of(files, path),
         notes=tuple(notes),
     )
+
+
+def _photos_of(person):
+    """The photos in a person's folder, and sentences about what was left out or is doubtful."""
+    files, notes = look_into(person)
+    if below := {file.parent.relative_to(person).as_posix() for file in files} - {"."}:
+        taken = f"photos in folders below ({listed(sorted(below))}) are taken for {person.name}'s."
+        notes = [*notes, f"{person}: {taken}"]
+    return files, notes
 
 
 def keys_of(files: list[Path], folder: Path) -> list[str]:

@@ -135,17 +135,6 @@ def celeba(data_dir: str | Path = "data", part: str | None = None) -> FaceSet:
             f"{photos} holds none of the {len(names)} photos that the tables list, such as "
             f"{names[0]}."
         )
-    notes = []
-    if len(kept) < len(names):
-        notes.append(
-            f"{photos} holds {len(kept)} of the {len(names)} photos that the tables list; the "
-            "others are left out. Was img_align_celeba.zip unpacked to its end?"
-        )
-    if strange := {n for n in there if is_picture(n)} - set(landmarks):
-        notes.append(
-            f"{photos}: left out: {len(strange)} photos that no table lists, such as "
-            f"{min(strange)}."
-        )
     ids = sorted({int(person_of[n][0]) for n in kept})
     return FaceSet(
         "celeba",
@@ -153,8 +142,23 @@ def celeba(data_dir: str | Path = "data", part: str | None = None) -> FaceSet:
         np.searchsorted(ids, [int(person_of[n][0]) for n in kept]),
         [str(i) for i in ids],
         np.array([landmarks[n] for n in kept], np.float32).reshape(-1, 5, 2),
-        notes=tuple(notes),
+        notes=_notes_on_celeba(photos, names, kept, there - set(landmarks)),
     )
+
+
+def _notes_on_celeba(photos, names, kept, unlisted):
+    notes = []
+    if len(kept) < len(names):
+        notes.append(
+            f"{photos} holds {len(kept)} of the {len(names)} photos that the tables list; the "
+            "others are left out. Was img_align_celeba.zip unpacked to its end?"
+        )
+    if strange := {name for name in unlisted if is_picture(name)}:
+        notes.append(
+            f"{photos}: left out: {len(strange)} photos that no table lists, such as "
+            f"{min(strange)}."
+        )
+    return tuple(notes)
 
 
 def _download_celeba(data_dir):

@@ -104,11 +104,13 @@ def doubts_about(
     if _is_borrowed(source):
         return []
     notes, doubts = notes_of(source), []
-    if landmarks and notes.get("landmarks", landmarks) != landmarks:
-        doubts.append(
-            f"{source} was trained on faces aligned by {notes['landmarks']}, but these are aligned "
-            f"by {landmarks}: its thresholds and figures may not hold. FACES_HOURGLASS chooses."
-        )
+    for key, what in (("landmarks", "was trained"), ("measured_with", "has thresholds measured")):
+        before = notes.get(key)
+        if landmarks and before and before != landmarks:
+            doubts.append(
+                f"{source} {what} on faces aligned by {before}, but these are aligned by "
+                f"{landmarks}: its thresholds and figures may not hold. FACES_HOURGLASS chooses."
+            )
     trained_on = set(notes.get("trained_on", "").split())
     if known := sorted({name for name in people if digest(name) in trained_on}):
         doubts.append(
@@ -136,12 +138,16 @@ def thresholds_file(source: str | Path) -> Path:
     return Path(load_settings().data_dir) / "thresholds" / f"{name}.json"
 
 
-def save_verifier(source: str | Path, verifier: Verifier) -> None:
-    """Save the thresholds of an encoder: in its file, or, if it is borrowed, beside the data."""
+def save_verifier(source: str | Path, verifier: Verifier, landmarks: str = "") -> None:
+    """Save the thresholds of an encoder: in its file, or, if it is borrowed, beside the data.
+
+    landmarks: the id of what aligned the faces that they were measured on, see `hourglass_id`; it
+    stays with an encoder's own file.
+    """
     if _is_borrowed(source):
         write_text(thresholds_file(source), verifier.to_text())
     else:
-        save_note(source, verifier=verifier.to_text())
+        save_note(source, verifier=verifier.to_text(), measured_with=landmarks)
 
 
 def load_verifier(source: str | Path) -> Verifier:

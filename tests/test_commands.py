@@ -11,9 +11,9 @@ from PIL import Image
 
 from helpers import plots
 from helpers.__main__ import main
-from helpers.course import load_verifier, save_model
 from helpers.embedding_map import embedding_map
 from helpers.encoders import Encoder
+from helpers.model_files import load_verifier, notes_of, save_model
 from helpers.verification import Verifier
 
 
@@ -114,6 +114,7 @@ def test_evaluate_measures_and_keeps_thresholds_and_the_map_needs_no_connection(
         and list(result["tpr_at_fpr"]) == ["0.001", "0.01", "0.1"]
     )
     assert load_verifier("mine.safetensors").people == 6
+    assert notes_of("mine.safetensors")["measured_with"].startswith("hourglass ")
     assert result["pairs_of_people"] == 15, "which carry an FPR of 0.1 and none below"
     assert (
         result["tpr_at_fpr"]["0.001"] is result["tpr_at_fpr"]["0.01"] is None
