@@ -114,7 +114,7 @@ def test_evaluate_measures_and_keeps_thresholds_and_the_map_needs_no_connection(
         and list(result["tpr_at_fpr"]) == ["0.001", "0.01", "0.1"]
     )
     assert load_verifier("mine.safetensors").people == 6
-    assert notes_of("mine.safetensors")["measured_with"].startswith("hourglass ")
+    assert notes_of("mine.safetensors")["measured_with"] == "MTCNN"
     assert result["pairs_of_people"] == 15, "which carry an FPR of 0.1 and none below"
     assert (
         result["tpr_at_fpr"]["0.001"] is result["tpr_at_fpr"]["0.01"] is None
