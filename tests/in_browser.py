@@ -36,7 +36,9 @@ def browser_page(width=1400, height=1600):
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser.new_page(viewport={"width": width, "height": height})
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(5 * MINUTES)  # a busy machine takes its time
+        yield page
         browser.close()
 
 
@@ -63,7 +65,7 @@ def jupyter_lab(folder):
         server = subprocess.Popen(
             command, cwd=folder, env=os.environ | places, stdout=log, stderr=log
         )
-    for _ in range(240):
+    for _ in range(1200):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/api").close()
             break
@@ -79,8 +81,8 @@ def jupyter_lab(folder):
 def run_all_cells(page, address):
     """Open a notebook in JupyterLab and run it from top to bottom; returns while it still runs."""
     page.goto(address)
-    page.locator(".jp-CodeCell").first.wait_for(timeout=2 * MINUTES)
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=2 * MINUTES)
+    page.locator(".jp-CodeCell").first.wait_for(timeout=5 * MINUTES)
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=5 * MINUTES)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.locator('.lm-Menu-itemLabel:text-is("Run All Cells")').click()
 

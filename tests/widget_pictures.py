@@ -30,6 +30,7 @@ gallery = Gallery(pipeline.encoder.dim)
 gallery.add(np.stack([faces[i].embedding for i in (0, 3, 6)]), ["s16", "s17", "s30"])
 group = tiled([photos.photo(rows[i]) for i in (1, 4, 7, 10)], columns=4, side=200)
 """
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 APPS = (
     "compare_app(pipeline, verifier, faces, names)",
     "picker_app(pipeline, group, gallery, verifier)",
@@ -40,7 +41,8 @@ def main():
     """Run the two widgets in JupyterLab, look at them, and move the slider for the animation."""
     cells = [nbformat.v4.new_code_cell(source) for source in (CELL, *APPS)]
     with tempfile.TemporaryDirectory() as place, jupyter_lab(Path(place)) as address:
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), Path(place) / "5_pipeline.ipynb")
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
+        nbformat.write(notebook, Path(place) / "5_pipeline.ipynb")
         with browser_page(1000, 2400) as page:
             run_all_cells(page, address)
             page.get_by_text("who is").wait_for(timeout=10 * MINUTES)
