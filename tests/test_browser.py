@@ -22,6 +22,8 @@ from skimage.data import astronaut
 
 from helpers.faces import orl
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):

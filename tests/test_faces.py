@@ -1,4 +1,4 @@
-"""Photos of every kind are read, strange ones are refused in a sentence, and no one is in two splits."""
+"""Photos of every kind are read, strange ones refused in a sentence; nobody is in two splits."""
 
 import numpy as np
 import pytest
@@ -70,7 +70,10 @@ def test_wrong_datasets_name_the_choices(tmp_path):
 
 @pytest.fixture(params=["official", "kaggle"])
 def small_celeba(request, tmp_path, some_orl):
-    """CelebA's files, made of 24 ORL photos: the official text tables, or Kaggle's CSV with the photos one folder deeper."""
+    """CelebA's files, made of 24 ORL photos.
+
+    The official text tables, or Kaggle's CSV with the photos one folder deeper.
+    """
     folder, kaggle = tmp_path / "celeba", request.param == "kaggle"
     photos = folder / "img_align_celeba" / ("img_align_celeba" if kaggle else "")
     photos.mkdir(parents=True)

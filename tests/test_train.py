@@ -1,4 +1,4 @@
-"""`python -m helpers.train`: every loss and augmentation of its configuration can be made, and its runs are whole."""
+"""`python -m helpers.train`: every loss and augmentation can be made, and its runs are whole."""
 
 import os
 import subprocess

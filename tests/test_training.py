@@ -1,4 +1,4 @@
-"""A run that was stopped ends with the very same weights, and an edited setting starts a run of its own."""
+"""A run that was stopped ends with the same weights; an edited setting starts a run of its own."""
 
 import math
 import os
@@ -120,7 +120,10 @@ def test_training_lowers_the_loss_and_logs_each_epoch(tmp_path, random_faces):
 
 
 def test_a_steep_step_is_clipped_to_its_length(tmp_path, random_faces):
-    """With plain steps (SGD's first, Nesterov: 1 + 0.9 of the gradient) the weights move by lr * 1.9 * clip, not further."""
+    """With plain steps the weights move by lr * 1.9 * clip, not further.
+
+    SGD's first step, by Nesterov, is 1 + 0.9 of the gradient.
+    """
 
     class Steep(torch.nn.Module):
         def forward(self, features, people):
@@ -276,9 +279,11 @@ from accelerate import PartialState
 from helpers import training
 from helpers.training import fit
 
-training.best_precision = lambda device: "no"  # bf16 would round each process's half of a gradient for itself
+# bf16 would round each process's half of a gradient for itself
+training.best_precision = lambda device: "no"
 
-class Tiny(torch.nn.Module):  # no batch normalisation, whose statistics would differ with the share of the batch
+# no batch normalisation, whose statistics would differ with the share of the batch
+class Tiny(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.first, self.linear = torch.nn.Linear(48, 8), torch.nn.Linear(8, 4)
@@ -293,7 +298,8 @@ class Rest:
 
 class Loss(torch.nn.Module):
     def forward(self, logits, people):
-        return torch.nn.functional.cross_entropy(logits, people), {"accuracy": (logits.argmax(1) == people).float().mean()}
+        right = (logits.argmax(1) == people).float()
+        return torch.nn.functional.cross_entropy(logits, people), {"accuracy": right.mean()}
 
 torch.manual_seed(0)
 images, people = torch.randint(0, 256, (32, 3, 4, 4), dtype=torch.uint8), torch.arange(32) % 4
@@ -301,7 +307,8 @@ fit(Tiny(), Loss(), images, people, sys.argv[1], epochs=5, batch_size=8, lr=1e-2
     freezer=FREEZER)
 PartialState().destroy_process_group()
 threads = {Path(task, "comm").read_text().strip() for task in Path("/proc/self/task").glob("*")}
-assert not any("gloo" in name for name in threads), f"{threads}: one that outlives Python may abort the process"
+# one that outlives Python may abort the process
+assert not any("gloo" in name for name in threads), threads
 """
 
 
