@@ -198,9 +198,7 @@ def read_rows(folder: Path) -> list[dict]:
 
 
 def _align_all(faces, todo, prints, hourglass, folder, device, progress):
-    with progress_bar(
-        total=len(todo), desc="aligning photos", disable=not (progress and todo)
-    ) as bar:
+    with progress_bar(total=len(todo), desc="aligning", disable=not (progress and todo)) as bar:
         for photos, numbers, bad in faces.pieces(todo, CHUNK):
             rows = _align(faces, photos, numbers, bad, prints, hourglass, folder, device)
             _append_rows(folder / "photos.csv", rows)
