@@ -5,7 +5,6 @@ at the pairs' FPR of FAR / N ("photo") or FAR / P ("person"), and the mean of a 
 People of the folder are drawn again and again: some are enrolled, some ask who are, some ask who are not.
 """
 
-import argparse
 import json
 
 import numpy as np
@@ -23,10 +22,8 @@ RULES = ("photo", "person", "best two")
 
 def main(arguments: list[str]) -> None:
     """Measure every rule on every size of gallery, and print the table."""
-    names = argparse.ArgumentParser(add_help=False)
-    names.add_argument("--encoder", default=course.SHIPPED_RECOGNISER)
-    encoder, data = asked_for("gallery_far", __doc__, arguments, course.SHIPPED_RECOGNISER)
-    verifier = course.load_verifier(names.parse_known_args(arguments)[0].encoder)
+    path, encoder, data = asked_for("gallery-far", __doc__, arguments, course.SHIPPED_RECOGNISER)
+    verifier = course.load_verifier(path)
     embeddings, labels = embed(encoder, data.probe), data.probe_labels
     print(
         f"asked for a FAR of {FAR:g}; FAR (DIR) of each rule, the mean of 10 draws, with the FAR's 95 % interval over people"

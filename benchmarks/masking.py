@@ -25,7 +25,7 @@ from .recognition import asked_for
 
 def main(arguments):
     """Enrol, ask under every mask, and print the table."""
-    encoder, data = asked_for("masking", __doc__, arguments, course.SHIPPED_VIT)
+    _, encoder, data = asked_for("masking", __doc__, arguments, course.SHIPPED_VIT)
     if not hasattr(encoder.net, "patch_embed"):
         sys.exit(
             f"The encoder '{encoder.settings['name']}' is no vision transformer, so there is nothing to mask."

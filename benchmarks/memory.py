@@ -1,11 +1,15 @@
-"""Peak memory of what grows with the data: the verification rate, the aligned faces on disk, a gallery of a million.
+"""Peak memory of what grows: verification rate, aligned faces, a gallery, photos of 48 megapixels.
 
-Everything is simulated; each part runs in a process of its own. Pages of a memory-mapped file do not count, since the
-system takes them back whenever it needs them.
+Everything is simulated; each part runs in a process of its own. Pages of a memory-mapped file do
+not count, since the system takes them back whenever it needs them.
 """
 
 import argparse
+import contextlib
+import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,8 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from PIL import Image
+from skimage.data import astronaut
 
 from helpers import metrics
+from helpers.__main__ import main as command
 from helpers.aligned_set import BOX, COLUMNS, load_aligned_set, read_images
 from helpers.batches import shuffled
 from helpers.faces import LANDMARK_COLUMNS
@@ -25,7 +32,7 @@ from helpers.gallery import Gallery
 from .notebooks import PeakMemory
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Run each part and print its peak."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks memory", description=__doc__)
     parser.add_argument(
@@ -46,14 +53,15 @@ def main(arguments):
             "seconds": round(time.perf_counter() - started, 1),
         }
         print(
-            f"{name:12s}{result[name]['peak_gb']:9.2f}{result[name]['seconds']:9.1f}   {part.__doc__}",
+            f"{name:12s}{result[name]['peak_gb']:9.2f}{result[name]['seconds']:9.1f}"
+            f"   {part.__doc__}",
             flush=True,
         )
     print(json.dumps(result))
 
 
-def verification_rate(share):
-    """200 people asked for and 1,000 distractors, 30 photos each: the verification rate with its interval."""
+def verification_rate(share: float) -> None:
+    """200 probe identities and 1,000 distractors, 30 photos each: the rate with its interval."""
     labels = int(1200 * share)
     embeddings, who = crowd(labels * 30, labels)
     query = who < labels // 6
@@ -62,8 +70,8 @@ def verification_rate(share):
     )
 
 
-def aligned_set(share):
-    """200,000 aligned faces of 10,000 people: their lists, and an epoch of batches out of the memory-mapped array."""
+def aligned_set(share: float) -> None:
+    """200,000 aligned faces of 10,000 people: their lists, an epoch of batches from disk."""
     labels, each = int(10_000 * share), 20
     keys = [f"{person}/{photo}" for person in range(labels) for photo in range(each)]
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +93,7 @@ def aligned_set(share):
         assert seen == len(keys)
 
 
-def gallery(share):
+def gallery(share: float) -> None:
     """A million embeddings of 256 numbers: added in pieces, saved, loaded, searched."""
     with tempfile.TemporaryDirectory() as folder:
         path, size = Path(folder) / "gallery.safetensors", int(1_000_000 * share)
@@ -99,7 +107,41 @@ def gallery(share):
         assert (similarity > 0.999).all()
 
 
-def crowd(photos, labels, dim=256, seed=0):
+def photos(share: float) -> None:
+    """24 photos of 48 megapixels: arrange, identify, predict, evaluate, map."""
+    with tempfile.TemporaryDirectory() as folder:
+        people = Path(folder) / "people"
+        files = large_photos(people, max(4, int(24 * share)))
+        os.environ["FACES_DATA_DIR"] = str(Path(folder) / "data")
+        for words in (
+            ["arrange", str(people / "ada")],
+            ["identify", "--gallery", str(people), *files],
+            ["predict", *files],
+            ["evaluate", str(people)],
+            ["map", str(people)],
+        ):
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                code = command([*words, "--out", str(Path(folder) / "out")])
+            assert code in (0, 1), said.getvalue()
+
+
+def large_photos(people: Path, number: int) -> list[str]:
+    """Files of the astronaut at 8000 by 6000 pixels; in its mirror image she is somebody else."""
+    files = [people / ("ada", "bob")[i % 2] / f"{i}.jpg" for i in range(number)]
+    for i, path in enumerate(files):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if i < 2:
+            face = Image.fromarray(astronaut()[:, :: 1 - 2 * i]).resize((6000, 6000))
+            canvas = Image.new("RGB", (8000, 6000), "grey")
+            canvas.paste(face, (1000, 0))
+            canvas.save(path, quality=90)
+        else:
+            shutil.copy(files[i % 2], path)
+    return sorted(map(str, files))
+
+
+def crowd(photos: int, labels: int, dim: int = 256, seed: int = 0) -> tuple:
     """Unit embeddings (photos, dim) and their people, as many photos of each."""
     draw = np.random.default_rng(seed)
     landmarks, who = draw.standard_normal((photos, dim), np.float32), np.arange(photos) % labels
@@ -107,4 +149,9 @@ def crowd(photos, labels, dim=256, seed=0):
     return landmarks / np.linalg.norm(landmarks, axis=1, keepdims=True), who
 
 
-PARTS = {"identified": verification_rate, "aligned set": aligned_set, "gallery": gallery}
+PARTS = {
+    "verification": verification_rate,
+    "aligned set": aligned_set,
+    "gallery": gallery,
+    "photos": photos,
+}

@@ -23,7 +23,7 @@ FPRS = (1e-4, 1e-3, 1e-2, 5e-2, 1e-1)
 
 def main(arguments):
     """Embed a folder of people and print the figures."""
-    encoder, data = asked_for("recognition", __doc__, arguments, course.SHIPPED_RECOGNISER)
+    _, encoder, data = asked_for("recognition", __doc__, arguments, course.SHIPPED_RECOGNISER)
     print(
         f"{len(data.probe)} photos of {len(np.unique(data.probe_labels))} people asked for, {len(data.distractors)} photos "
         f"of {len(np.unique(data.distractor_labels))} distractors; {data.skipped} photos left out, no face was found"
@@ -47,8 +47,12 @@ def main(arguments):
     )
 
 
-def asked_for(name, doc, arguments, default):
-    """What a benchmark's command line names: an encoder, and the aligned faces of people that it never saw."""
+def asked_for(name: str, doc: str, arguments: list[str], default: Path | str) -> tuple:
+    """What a benchmark's command line names: an encoder, and people that it never saw.
+
+    Returns:
+        The encoder's name or file, the encoder, and the aligned faces as `unseen_faces` gives them.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=doc)
     parser.add_argument(
         "--people", required=True, help="a folder with a folder of photos for each person"
@@ -68,13 +72,11 @@ def asked_for(name, doc, arguments, default):
             f"encoder.safetensors; or choose {', '.join(OTHERS)}, or an ONNX file"
         )
     settings = replace(load_settings({}), dataset=options.people, split=options.split)
-    encoder, data = (
-        course.load_encoder(options.encoder, settings.torch_device),
-        unseen_faces(settings),
-    )
+    encoder = course.load_encoder(options.encoder, settings.torch_device)
+    data = unseen_faces(settings)
     if len(np.unique(data.probe_labels)) < 2:
         parser.error("two people to ask for, or more, are needed")
-    return encoder, data
+    return options.encoder, encoder, data
 
 
 def speeds(encoder, faces):

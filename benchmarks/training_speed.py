@@ -1,5 +1,9 @@
-"""How fast does `fit` train? Beside (a) the bare loop: the same model and batch on the device, no augmentation, and (b) the
-usual ImageFolder + DataLoader + torchvision transforms, which reads the same aligned faces as JPEGs in worker processes.
+"""How fast does `fit` train, and how fast are its batches ready?
+
+Beside (a) the bare loop: the same model and batch on the device, no augmentation, and (b) the usual
+ImageFolder + DataLoader + torchvision transforms, which reads the same aligned faces as JPEGs in a
+worker process for each core. Then without a network, which hides what its loader costs: batches on
+the device, augmented, of photos in random order and of people by photos.
 """
 
 import argparse
@@ -8,6 +12,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +23,10 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
+from helpers.aligned_set import FaceArray
 from helpers.augment import Jitter
+from helpers.batches import people_by_photos, shuffled
+from helpers.devices import ahead, move, take
 from helpers.devices import best_precision
 from helpers.encoders import Encoder
 from helpers.losses import MarginHead
@@ -26,10 +34,18 @@ from helpers.optimisers import OPTIMIZERS, parameter_groups
 from helpers.training import fit
 
 PEOPLE = 64
+LABELS = {
+    "fit": "fit, with Jitter",
+    "bare": "bare loop, no augmentation",
+    "imagefolder": "ImageFolder + DataLoader",
+    "ready": "no network: batches, with Jitter",
+    "ready_pk": "no network: P x K batches, with Jitter",
+    "ready_imagefolder": "no network: ImageFolder + DataLoader",
+}
 
 
-def main(arguments):
-    """Time the three in turns, so that a noisy machine is noisy for all, and print the medians."""
+def main(arguments: list[str]) -> None:
+    """Time them in turns, so that a noisy machine is noisy for all, and print the medians."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks training-speed", description=__doc__
     )
@@ -41,29 +57,34 @@ def main(arguments):
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(arguments)
     faces, labels = some_faces(options.faces)
-    times = {"fit": [], "bare": [], "imagefolder": []}
+    times = {name: [] for name in LABELS}
     with tempfile.TemporaryDirectory() as folder:
-        write_folder(faces, labels, Path(folder) / "jpeg")
+        folder = Path(folder)
+        write_folder(faces, labels, folder / "jpeg")
+        np.save(folder / "faces.npy", faces.numpy())
+        on_disk = FaceArray(np.load(folder / "faces.npy", mmap_mode="r"), np.arange(len(faces)))
+        plain = shuffled(len(faces), options.batch_size)
+        by_person = people_by_photos(labels, options.batch_size // 4, 4)
         for turn in range(options.rounds):
-            times["fit"].append(fit_speed(faces, labels, Path(folder) / f"run{turn}", options))
+            times["fit"].append(fit_speed(on_disk, labels, folder / f"run{turn}", options))
             times["bare"].append(bare_speed(faces, labels, options))
-            times["imagefolder"].append(imagefolder_speed(Path(folder) / "jpeg", options))
+            times["imagefolder"].append(imagefolder_speed(folder / "jpeg", options))
+            times["ready"].append(ready_speed(on_disk, labels, plain, options))
+            times["ready_pk"].append(ready_speed(on_disk, labels, by_person, options))
+            usual = imagefolder_batches(folder / "jpeg", options)
+            times["ready_imagefolder"].append(rate_of(usual, options.device))
     speed = {name: statistics.median(values) for name, values in times.items()}
-    labels = {
-        "fit": "fit, with Jitter",
-        "bare": "bare loop, no augmentation",
-        "imagefolder": "ImageFolder + DataLoader",
-    }
-    for name, label in labels.items():
-        print(f"{label:32s}{speed[name]:8.0f} faces a second")
+    for name, label in LABELS.items():
+        print(f"{label:44s}{speed[name]:8.0f} faces a second")
     result = {
         "of_bare": speed["fit"] / speed["bare"],
         "over_imagefolder": speed["fit"] / speed["imagefolder"],
+        "ready_over_imagefolder": speed["ready"] / speed["ready_imagefolder"],
     }
     print(json.dumps({key: round(value, 3) for key, value in (result | speed).items()}))
 
 
-def some_faces(n, side=112):
+def some_faces(n: int, side: int = 112) -> tuple[torch.Tensor, torch.Tensor]:
     """Pieces of one photo, uint8 (n, 3, side, side), with people (n,)."""
     photo, draw = (
         torch.from_numpy(np.ascontiguousarray(astronaut())).permute(2, 0, 1),
@@ -75,7 +96,7 @@ def some_faces(n, side=112):
     ) % PEOPLE
 
 
-def new_model(options):
+def new_model(options: argparse.Namespace) -> tuple[Encoder, MarginHead]:
     """The same encoder and head for all three."""
     torch.manual_seed(0)
     return Encoder(options.encoder, 128, options.size).to(options.device), MarginHead(
@@ -83,7 +104,9 @@ def new_model(options):
     ).to(options.device)
 
 
-def fit_speed(faces, labels, folder, options):
+def fit_speed(
+    faces: FaceArray, labels: torch.Tensor, folder: Path, options: argparse.Namespace
+) -> float:
     """Faces a second of `fit`, of the second of its two epochs."""
     encoder, loss = new_model(options)
     run = fit(
@@ -100,8 +123,8 @@ def fit_speed(faces, labels, folder, options):
     return run.history[-1]["photos_per_second"]
 
 
-def bare_speed(faces, labels, options):
-    """Faces a second of the plainest loop over one tensor that lies on the device already, in the model's own size."""
+def bare_speed(faces: torch.Tensor, labels: torch.Tensor, options: argparse.Namespace) -> float:
+    """Faces a second of the plainest loop: one tensor on the device, in the model's own size."""
     encoder, loss = new_model(options)
     small = torch.nn.functional.interpolate(
         faces.float(), (options.size,) * 2, mode="bilinear", antialias=True
@@ -111,9 +134,13 @@ def bare_speed(faces, labels, options):
     return loop(encoder, loss, batches, options)
 
 
-def imagefolder_speed(folder, options):
-    """Faces a second of the usual way: a worker for each core, random changes by torchvision on PIL pictures."""
-    encoder, loss = new_model(options)
+def imagefolder_speed(folder: Path, options: argparse.Namespace) -> float:
+    """Faces a second of the same steps behind the usual loader."""
+    return loop(*new_model(options), imagefolder_batches(folder, options), options)
+
+
+def imagefolder_batches(folder: Path, options: argparse.Namespace) -> Callable:
+    """The usual way: a worker for each core, random changes by torchvision on PIL pictures."""
     usual = transforms.Compose(
         [
             transforms.RandomAffine(15, (0.08, 0.08), (0.85, 1.15)),
@@ -131,13 +158,41 @@ def imagefolder_speed(folder, options):
         persistent_workers=True,
         pin_memory=options.device != "cpu",
     )
-    batches = lambda: (
+    return lambda: (
         (x.to(options.device, non_blocking=True), y.to(options.device)) for x, y in loader
     )
-    return loop(encoder, loss, batches, options)
 
 
-def loop(encoder, loss, batches, options):
+def ready_speed(
+    faces: FaceArray, labels: torch.Tensor, batches: Callable, options: argparse.Namespace
+) -> float:
+    """Faces a second on the device and augmented, as `fit` makes them ready, without a network."""
+    device, augment = torch.device(options.device), Jitter(size=options.size)
+
+    def load(index):
+        return [take(source, index, device) for source in (faces, labels)]
+
+    def epoch():
+        for rows in ahead(load, batches(0, 0)):
+            yield augment(*(move(part, device) for part in rows))
+
+    return rate_of(epoch, options.device)
+
+
+def rate_of(batches: Callable, device: str) -> float:
+    """Faces a second of the second of two epochs of batches, which nobody learns from."""
+    for _ in range(2):
+        started, seen = time.perf_counter(), 0
+        for _, labels in batches():
+            seen += len(labels)
+        if device == "cuda":
+            torch.cuda.synchronize()
+    return seen / (time.perf_counter() - started)
+
+
+def loop(
+    encoder: Encoder, loss: MarginHead, batches: Callable, options: argparse.Namespace
+) -> float:
     """Two epochs of training steps in the precision that `fit` would take; the speed of the second."""
     optimiser = OPTIMIZERS["adamw"](
         [*parameter_groups(encoder, 0.05), *parameter_groups(loss, 0.05)], lr=1e-3
@@ -162,7 +217,7 @@ def loop(encoder, loss, batches, options):
     return seen / (time.perf_counter() - started)
 
 
-def write_folder(faces, labels, folder):
+def write_folder(faces: torch.Tensor, labels: torch.Tensor, folder: Path) -> None:
     """The faces as ImageFolder wants them: a folder of JPEGs for each person."""
     for i, (face, person) in enumerate(zip(faces, labels.tolist())):
         (folder / str(person)).mkdir(parents=True, exist_ok=True)

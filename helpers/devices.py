@@ -2,6 +2,8 @@
 
 import os
 import random
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -47,13 +49,30 @@ def best_precision(device: str) -> str:
     return "bf16" if device == "cpu" and fast else "no"
 
 
-def gather(source: object, index: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Rows of a tensor or array, moved to the device."""
+def take(source: object, index: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Rows of a tensor or array, in pinned memory where a GPU will copy them while it works."""
     rows = torch.as_tensor(source[index if torch.is_tensor(source) else index.numpy()])
-    if device.type == "cuda" and rows.device.type == "cpu":
-        return rows.pin_memory().to(device, non_blocking=True)
-    # never non_blocking from pageable memory: on Apple's GPUs that hands over garbage
-    return rows.to(device)
+    return rows.pin_memory() if device.type == "cuda" and rows.device.type == "cpu" else rows
+
+
+def move(rows: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Rows that `take` took, on the device.
+
+    Never non_blocking from memory that is not pinned: on Apple's GPUs that hands over garbage.
+    """
+    return rows.to(device, non_blocking=device.type == "cuda")
+
+
+def ahead(work: Callable, items: Iterable) -> Iterator:
+    """work(item) of each item in order; while one is used, a thread works on the next."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = None
+        for item in items:
+            ready, coming = coming, pool.submit(work, item)
+            if ready is not None:
+                yield ready.result()
+        if coming is not None:
+            yield coming.result()
 
 
 def seed_all(*numbers: int) -> None:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from .attention import RegionDropout
+from .devices import ahead, best_precision, move, take
 from .encoder_networks import (
     flatten_head,
     imagenet_colours,
@@ -172,6 +173,7 @@ def embed(
     mirror: bool | None = None,
     attn_mask: torch.Tensor | None = None,
     batch_size: int = 32,
+    precision: str | None = None,
 ) -> np.ndarray:
     """Unit embeddings, float32 (N, dim).
 
@@ -182,6 +184,7 @@ def embed(
             network's embedding steadier. None: as the encoder has it.
         attn_mask: bool (1, 1, T, T) for all faces, or (N, 1, T, T), for transformers.
         batch_size: faces at a time.
+        precision: "bf16" or "no", which is float32. None: bf16 on a GPU that multiplies in it.
 
     Raises:
         ValueError: a mask together with the mirror image, which it would not fit.
@@ -193,13 +196,17 @@ def embed(
         )
     encoder.eval()
     device = next(encoder.parameters()).device
+    if precision is None:
+        precision = best_precision("cuda") if device.type == "cuda" else "no"
+    index = torch.arange(len(faces)).split(batch_size) if len(faces) else ()
     parts = [torch.zeros(0, encoder.dim)]
-    for start in range(0, len(faces), batch_size):
-        batch = torch.as_tensor(faces[start : start + batch_size]).to(device)
-        mask = attn_mask
+    for rows, batch in zip(index, ahead(lambda rows: take(faces, rows, device), index)):
+        batch, mask = move(batch, device), attn_mask
         if mask is not None:
-            mask = (mask if len(mask) == 1 else mask[start : start + batch_size]).to(device)
+            mask = (mask if len(mask) == 1 else mask[rows]).to(device)
         both = torch.cat([batch, batch.flip(-1)]) if mirror else batch
-        unit = F.normalize(encoder(both, mask).float())
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            features = encoder(both, mask)
+        unit = F.normalize(features.float())
         parts.append((F.normalize(sum(unit.chunk(2))) if mirror else unit).cpu())
     return torch.cat(parts).numpy()

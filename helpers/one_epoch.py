@@ -2,12 +2,13 @@
 
 import math
 import time
+from functools import partial
 
 import torch
 from accelerate.utils import broadcast
 from torch import nn
 
-from .devices import gather, seed_all
+from .devices import ahead, move, seed_all, take
 
 
 class Step(nn.Module):
@@ -46,13 +47,12 @@ def one_epoch(
     if plan.freezer is not None:
         plan.freezer(parts["model"], epoch)
     batches = plan.batches(epoch, plan.seed)
-    for step, index in enumerate(batches):
+    load = partial(_share, sources=(images, targets), accelerator=accelerator)
+    for step, rows in enumerate(ahead(load, batches)):
         seed_all(plan.seed, epoch, step, rank)
-        if len(index) >= 2 * world:  # one photo is too few for batch normalisation
-            # a process's share in one piece, so that a person's K photos stay together
-            index = index.tensor_split(world)[rank]
-            batch = gather(images, index, accelerator.device)
-            goal = gather(targets, index, accelerator.device)
+        if rows is not None:
+            batch, goal = (move(part, accelerator.device) for part in rows)
+            photos = len(goal)
             if plan.augment is not None:
                 with torch.no_grad():
                     batch, goal = plan.augment(batch, goal)
@@ -62,8 +62,8 @@ def one_epoch(
                 step_module, batch, goal, optimiser, accelerator, len(batches[0]), parts, plan.clip
             )
             for key, number in {"loss": value.detach(), **logs}.items():
-                sums[key] = sums.get(key, 0) + number * len(index)
-            seen += len(index)
+                sums[key] = sums.get(key, 0) + number * photos
+            seen += photos
         so_far = run.seconds + time.perf_counter() - started
         _step_schedule(scheduler, plan, len(batches), so_far, accelerator)
         bar.update()
@@ -75,6 +75,16 @@ def one_epoch(
     for tensor in (value, *parts.state_dict().values()):
         stop_unless_finite(tensor, run, epoch, plan.lr)
     return _row(epoch, sums, seen, time.perf_counter() - started, optimiser, accelerator)
+
+
+def _share(index, sources, accelerator):
+    """This process's rows of a batch, taken from each source; None if there are too few for all."""
+    world = accelerator.num_processes
+    if len(index) < 2 * world:  # one photo is too few for batch normalisation
+        return None
+    # in one piece, so that a person's K photos stay together
+    index = index.tensor_split(world)[accelerator.process_index]
+    return [take(source, index, accelerator.device) for source in sources]
 
 
 def _learn(step_module, batch, goal, optimiser, accelerator, size, parts, clip):
