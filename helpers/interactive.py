@@ -105,6 +105,13 @@ def matrix_picture(
     return picture
 
 
+def uploaded(value: tuple | dict) -> list[tuple[str, bytes]]:
+    """(name, content) of each file in a FileUpload: a tuple of dicts, in ipywidgets 7 a dict."""
+    if isinstance(value, dict):  # {name: {"content": ..., "metadata": ...}}
+        return [(name, file["content"]) for name, file in value.items()]
+    return [(file["name"], file["content"]) for file in value]
+
+
 def compare_app(
     pipeline: FacePipeline, verifier: Verifier, faces: list[Face] = (), names: list[str] = ()
 ) -> widgets.VBox:
@@ -138,9 +145,7 @@ def compare_app(
             matrix.value = _png(matrix_picture(embeddings @ embeddings.T, found, threshold))
 
     def take(_):
-        photos, labels, skipped = read_uploads(
-            [(file["name"], file["content"]) for file in upload.value]
-        )
+        photos, labels, skipped = read_uploads(uploaded(upload.value))
         answers = pipeline(photos)
         shown["faces"] = [answer[0] for answer in answers if answer]
         shown["names"] = [label for label, answer in zip(labels, answers) if answer]

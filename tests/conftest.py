@@ -1,10 +1,27 @@
-"""What several tests share: a few ORL photos, and pictures made on the spot."""
+"""What several tests share: a few ORL photos, pictures made on the spot, and a device.
+
+FACES_TEST_DEVICE=cuda:0 pytest tests   runs on that device whatever asks the settings for one, or
+takes the fixture `device`; everything else stays on the CPU.
+"""
+
+import os
 
 import numpy as np
 import pytest
 import torch
 
 from helpers.faces import orl
+
+# no setting of the course, which would refuse it
+TEST_DEVICE = os.environ.pop("FACES_TEST_DEVICE", "")
+if TEST_DEVICE:
+    os.environ["FACES_DEVICE"] = TEST_DEVICE
+
+
+@pytest.fixture(scope="session")
+def device():
+    """Where networks and batches of a test lie: FACES_TEST_DEVICE, or the CPU."""
+    return torch.device(TEST_DEVICE or "cpu")
 
 
 @pytest.fixture(scope="session")

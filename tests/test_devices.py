@@ -28,8 +28,8 @@ def test_a_failure_comes_at_its_own_turn():
         next(results)
 
 
-def test_rows_are_those_of_the_index():
+def test_rows_are_those_of_the_index(device):
     source, index = torch.arange(12).reshape(6, 2), torch.tensor([4, 1])
     for kind in (source, source.numpy()):
-        rows = move(take(kind, index, torch.device("cpu")), torch.device("cpu"))
-        assert torch.equal(rows, source[index])
+        rows = move(take(kind, index, device), device)
+        assert rows.device.type == device.type and torch.equal(rows.cpu(), source[index])

@@ -10,7 +10,13 @@ import torch
 from PIL import Image
 
 from helpers.gallery import Gallery
-from helpers.interactive import compare_app, matrix_picture, picker_app, read_uploads
+from helpers.interactive import (
+    compare_app,
+    matrix_picture,
+    picker_app,
+    read_uploads,
+    uploaded,
+)
 from helpers.pipeline import Face
 from helpers.verdicts import verdicts
 from helpers.verification import Verifier
@@ -162,3 +168,12 @@ def test_the_matrix_picture_fits_a_page(n):
         94,
         0,
     )
+
+
+def test_uploads_are_read_as_ipywidgets_7_and_8_give_them():
+    seven = {"ada.jpg": {"metadata": {"name": "ada.jpg", "size": 3}, "content": b"abc"}}
+    eight = ({"name": "ada.jpg", "type": "image/jpeg", "size": 3, "content": memoryview(b"abc")},)
+    for value in (seven, eight):
+        [(name, content)] = uploaded(value)
+        assert name == "ada.jpg" and bytes(content) == b"abc"
+    assert uploaded({}) == uploaded(()) == []
