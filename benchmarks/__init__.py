@@ -1,1 +1,4 @@
-"""Speed and quality, measured: `python -m benchmarks NAME`. A table for people, one line of JSON last."""
+"""Speed and quality, measured: `python -m benchmarks NAME`.
+
+A table for people, one line of JSON last.
+"""

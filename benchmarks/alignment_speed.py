@@ -1,6 +1,7 @@
-"""How fast do faces become straight? Our batch beside a loop over scikit-image, on the same photos and landmarks.
+"""How fast do faces become straight?
 
-From decoded photos and five landmarks in each to aligned faces of 112x112. Beside it, how fast the shipped hourglass is:
+Our batch beside a loop over scikit-image, on the same photos and landmarks. From decoded photos and
+five landmarks in each to aligned faces of 112x112. Beside it, how fast the shipped hourglass is:
 one crop on one core, and in batches on all.
 """
 
@@ -50,7 +51,10 @@ def main(arguments):
 
 
 def speeds(photos, landmarks, device, repeats=5):
-    """Photos per second of both ways and their ratio, medians of interleaved runs; they must agree within 2 levels."""
+    """Photos per second of both ways and their ratio, medians of interleaved runs.
+
+    They must agree within 2 levels.
+    """
     arrays, five_landmarks, target = (
         photos.permute(0, 2, 3, 1).numpy(),
         landmarks.numpy(),

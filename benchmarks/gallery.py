@@ -1,7 +1,8 @@
-"""How well and how fast does a large gallery find the nearest face? Recall@1 against exact search, milliseconds per query.
+"""How well and how fast does a large gallery find the nearest face?
 
-The people are simulated: random centres, and photos around them as far apart as ORL's photos of one person are for the
-shipped recogniser, or as --cosine says: photos taken years apart are less alike. One query at a time, one core.
+Recall@1 against exact search, milliseconds per query. The people are simulated: random centres, and
+photos around them as far apart as ORL's photos of one person are for the shipped recogniser, or as
+--cosine says: photos taken years apart are less alike. One query at a time, one core.
 """
 
 import argparse
@@ -56,7 +57,7 @@ def main(arguments):
 
 
 def likeness():
-    """Mean cosine of two photos of one person, on ORL by the shipped recogniser, and its number of dimensions."""
+    """Mean cosine of two photos of one person of ORL, by the shipped recogniser; its dimensions."""
     settings = load_settings({})
     data = recognition_data(settings)
     embeddings = embed(
@@ -67,7 +68,7 @@ def likeness():
 
 
 def simulate(size, queries, cosine, dim, seed=0):
-    """Unit vectors (size, dim) of people with ten photos each, and further photos of some of them (queries, dim)."""
+    """Unit vectors (size, dim) of people with ten photos each, and (queries, dim) of some again."""
     draw = np.random.default_rng(seed)
     centres = draw.standard_normal((size // PHOTOS_EACH, dim), np.float32)
     away = (
@@ -83,7 +84,7 @@ def simulate(size, queries, cosine, dim, seed=0):
 
 
 def compare(photos, queries):
-    """{index: (recall@1, milliseconds per query on one core, seconds to build)}; built with all cores."""
+    """{kind: (recall@1, milliseconds per query on one core, seconds to build)}; built with all."""
     cores, exact, result = faiss.omp_get_max_threads(), None, {}
     for kind in ("flat", "hnsw", "ivf"):
         started = time.perf_counter()

@@ -1,8 +1,9 @@
-"""Which threshold keeps the FAR that was asked for, when people are enrolled with several photos each?
+"""Which threshold keeps the FAR asked for, when people are enrolled with several photos each?
 
-Three rules for a gallery of N photos of P people, each with the thresholds that came with the encoder: the most similar photo
-at the pairs' FPR of FAR / N ("photo") or FAR / P ("person"), and the mean of a person's best two at FAR / P ("best two").
-People of the folder are drawn again and again: some are enrolled, some ask who are, some ask who are not.
+Three rules for a gallery of N photos of P people, each with the thresholds that came with the
+encoder: the most similar photo at the pairs' FPR of FAR / N ("photo") or FAR / P ("person"), and
+the mean of a person's best two at FAR / P ("best two"). People of the folder are drawn again and
+again: some are enrolled, some ask who are, some ask who are not.
 """
 
 import json
@@ -26,7 +27,8 @@ def main(arguments: list[str]) -> None:
     verifier = course.load_verifier(path)
     embeddings, labels = embed(encoder, data.probe), data.probe_labels
     print(
-        f"asked for a FAR of {FAR:g}; FAR (DIR) of each rule, the mean of 10 draws, with the FAR's 95 % interval over people"
+        f"asked for a FAR of {FAR:g}; FAR (DIR) of each rule, the mean of 10 draws, with the "
+        f"FAR's 95 % interval over people"
     )
     print(f"{'people x photos':16s}" + "".join(f"{rule:>30s}" for rule in RULES))
     result = {}
@@ -55,7 +57,7 @@ def measure(
     verifier: Verifier,
     draws: int = 10,
 ) -> dict[str, tuple]:
-    """{rule: FAR, its interval's ends over people, DIR} for galleries of so many people with so many photos each."""
+    """{rule: FAR, its interval's ends over people, DIR} of galleries of people with photos each."""
     alarms, right = ({rule: [] for rule in RULES} for _ in range(2))
     askers = []
     for seed in range(draws):

@@ -1,8 +1,8 @@
-"""How far off are five landmarks? The shipped hourglass and MTCNN on the same photos, against landmarks set by hand.
+"""How far off are five landmarks? The shipped hourglass and MTCNN against landmarks set by hand.
 
-The error (NME) is the mean distance of the five landmarks over the distance between the true eyes. Both see the face that
-MTCNN finds nearest to the true landmarks, and the hourglass is asked as the pipeline asks it; photos where MTCNN finds none
-count for neither, and are told.
+The error (NME) is the mean distance of the five landmarks over the distance between the true eyes.
+Both see the same photos and the face that MTCNN finds nearest to the true landmarks; the hourglass
+is asked as the pipeline asks it. Photos where MTCNN finds none are counted apart.
 """
 
 import argparse
@@ -43,7 +43,8 @@ def main(arguments):
     errors, missed, skipped = measure(faces, model, options.jitter)
     result = {"photos": len(errors["mtcnn"]), "missed": missed, "skipped": skipped}
     print(
-        f"{len(faces)} photos: {result['photos']} measured, {missed} where MTCNN finds no such face, {skipped} unusable"
+        f"{len(faces)} photos: {result['photos']} measured, {missed} where MTCNN finds no such "
+        f"face, {skipped} unusable"
     )
     print(f"{'':12s}{'NME':>8s}{'median':>8s}{'above 10 %':>12s}")
     for name, error in errors.items():
@@ -56,7 +57,7 @@ def main(arguments):
 
 
 def measure(faces, model, jitter=False):
-    """{"hourglass": (N,), "mtcnn": (N,)} of errors, the number of faces missed, and that of photos skipped."""
+    """{"hourglass": (N,), "mtcnn": (N,)} of errors, and how many were missed and skipped."""
     errors, missed, skipped = {"hourglass": [], "mtcnn": []}, 0, 0
     draw = np.random.default_rng(0)
     for start in progress_bar(range(0, len(faces), CHUNK), desc="measuring", unit="chunk"):
@@ -87,14 +88,18 @@ def measure(faces, model, jitter=False):
         errors["mtcnn"].append(nme(rough, truth))
     if not errors["mtcnn"]:
         raise SystemExit(
-            f"None of the {len(faces)} photos could be measured: {missed} without a face that MTCNN finds, "
+            f"None of the {len(faces)} photos could be measured: {missed} without a face "
+            "that MTCNN finds, "
             f"{skipped} unusable. Do the paths and landmarks of the CSV fit the folder?"
         )
     return {name: torch.cat(parts).numpy() for name, parts in errors.items()}, missed, skipped
 
 
 def shake(photo, landmarks, draw):
-    """The photo turned within 30 degrees, scaled within 15 %, shifted within 8 % of the face, a third grey; its landmarks."""
+    """The photo and its landmarks, changed at random.
+
+    Turned within 30 degrees, scaled within 15 %, shifted within 8 % of the face, a third grey.
+    """
     angle, scale = np.deg2rad(draw.uniform(-30, 30)), draw.uniform(0.85, 1.15)
     centre, size = (
         landmarks.mean(0),

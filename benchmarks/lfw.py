@@ -1,5 +1,7 @@
-"""LFW's own test, View 2 (Huang et al. 2007): are these 6,000 pairs one person or two? Ten folds, the threshold of each
-chosen on the other nine. For final figures only: whoever chooses anything by it has no test left.
+"""LFW's own test, View 2 (Huang et al. 2007): are these 6,000 pairs one person or two?
+
+Ten folds, the threshold of each chosen on the other nine. For final figures only: whoever chooses
+anything by it has no test left.
 """
 
 import argparse
@@ -31,15 +33,15 @@ def main(arguments):
         "--landmarks",
         choices=("shipped", "mtcnn"),
         default="shipped",
-        help="whose landmarks align the faces: the shipped hourglass's, which learned from 4,151 photos of "
-        "LFW, or the detector's own, which did not (default: %(default)s)",
+        help="whose landmarks align the faces: the shipped hourglass's, which learned from 4,151 "
+        "photos of LFW, or the detector's own, which did not (default: %(default)s)",
     )
     parser.add_argument(
         "--leave-out",
         metavar="CSV",
         help="the figures without the pairs of these photos stand beside: a "
-        "table with a column file, such as the landmarks that the hourglass learned from; where there is a "
-        "column split, its rows `train` alone",
+        "table with a column file, such as the landmarks that the hourglass learned from; where "
+        "there is a column split, its rows `train` alone",
     )
     options = parser.parse_args(arguments)
     first, second, same, fold = read_pairs(options.pairs)
@@ -59,8 +61,8 @@ def main(arguments):
         kept = np.array([a not in learned and b not in learned for a, b in zip(first, second)])
         if kept.all() or any(not kept[fold == k].any() for k in np.unique(fold)):
             parser.error(
-                f"{options.leave_out} names photos of {(~kept).sum()} of {len(kept)} pairs: some of each fold must "
-                "be left, and some left out"
+                f"{options.leave_out} names photos of {(~kept).sum()} of {len(kept)} pairs: some of "
+                "each fold must be left, and some left out"
             )
         result["without"] = figures(similarity[kept], same[kept], fold[kept], labels[kept]) | {
             "pairs": int(kept.sum())
@@ -74,7 +76,10 @@ def main(arguments):
 
 
 def figures(similarity, same, fold, labels):
-    """Accuracy with its standard error over the folds, and the TPR at an FPR that the pairs of people (N, 2) can carry."""
+    """Accuracy with its standard error over the folds, and the TPR.
+
+    At an FPR that the pairs of people (N, 2) can carry.
+    """
     accuracy = [
         share_right(
             similarity[fold == k],
@@ -109,7 +114,10 @@ def print_figures(title, result, found):
 
 
 def learned_photos(path):
-    """The photos that a table names, such as `Ada_Lovelace_0001`: those of the split train, or all if it has no splits."""
+    """The photos that a table names, such as `Ada_Lovelace_0001`.
+
+    Those of the split train, or all if it has no splits.
+    """
     with open(path, newline="", encoding="utf-8-sig") as file:
         table = csv.DictReader(file)
         if "file" not in (table.fieldnames or []):
@@ -120,7 +128,10 @@ def learned_photos(path):
 
 
 def read_pairs(path):
-    """The pairs of a View 2 file: first and second photo, such as `Ada_Lovelace_0001`, same (bool), and fold, each (N,)."""
+    """The pairs of a View 2 file.
+
+    First and second photo, such as `Ada_Lovelace_0001`, same (bool), and fold, each (N,).
+    """
     rows = [line.split("\t") for line in Path(path).read_text(encoding="utf-8").splitlines()]
     try:
         folds, each = map(int, rows[0])
@@ -135,15 +146,18 @@ def read_pairs(path):
             raise ValueError
     except (ValueError, IndexError):
         raise ValueError(
-            f"{path} is not LFW's View 2: its first line says how many folds and pairs, such as 10 and 300, and "
-            "each other line names a pair, its parts set apart by tabs."
+            f"{path} is not LFW's View 2: its first line says how many folds and pairs, such as "
+            "10 and 300, and each other line names a pair, its parts set apart by tabs."
         ) from None
     same = np.array([len(row) == 3 for row in rows[1:]])
     return first, second, same, np.arange(len(pairs)) // (2 * each)
 
 
 def embed_photos(folder, encoder, wanted, landmarks="shipped"):
-    """{photo: row} and the embeddings of the wanted photos that show a face, aligned by the hourglass or by MTCNN."""
+    """{photo: row} and embeddings of the wanted photos that show a face.
+
+    They are aligned by the hourglass or by MTCNN.
+    """
     settings = replace(load_settings({}), dataset=folder)
     encoder = course.load_encoder(encoder, settings.torch_device)
     hourglass, name = None, f"{settings.dataset_name}_listed_mtcnn"
@@ -159,7 +173,8 @@ def embed_photos(folder, encoder, wanted, landmarks="shipped"):
     missing = wanted - {stem(photos.key(i)) for i in range(len(photos))}
     if missing:
         raise ValueError(
-            f"{folder} lacks {len(missing)} photos of the pairs, such as {min(missing)}: bring all of LFW."
+            f"{folder} lacks {len(missing)} photos of the pairs, such as {min(missing)}: "
+            "bring all of LFW."
         )
     straight = Path(settings.data_dir) / "aligned" / name
     aligned, _, faces = aligned_faces(

@@ -1,7 +1,8 @@
-"""Cross entropy, margins and triplets from the same first weights, on the same photos, with about as many faces seen.
+"""Cross entropy, margins and triplets from the same first weights, photos and number of faces.
 
-Closed-set accuracy: who of the people trained on is on a photo held out? By the loss's own classifier, and by the nearest
-training photos (kNN). TPR: of people never trained on. The intervals are over people; how much another seed would change,
+Closed-set accuracy: who of the people trained on is on a photo held out? By the loss's own
+classifier, and by the nearest training photos (kNN). TPR: of people never trained on. The intervals
+are over people; how much another seed would change,
 they don't say (--seed). A stopped benchmark goes on with the run it was at.
 """
 
@@ -68,7 +69,8 @@ def main(arguments):
         )
     data, results = recognition.recognition_data(settings), {}
     print(
-        f"{len(data.train)} photos of {data.num_classes} people to train on, {len(data.test)} held out; "
+        f"{len(data.train)} photos of {data.num_classes} people to train on, "
+        f"{len(data.test)} held out; "
         f"{len(data.probe)} photos of strangers, {len(data.distractors)} of distractors"
     )
     print(f"{'':18s}{'accuracy':20s}{'kNN accuracy':20s}{'TPR at FPR 0.01':20s}minutes")

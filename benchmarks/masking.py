@@ -1,9 +1,10 @@
-"""What does a vision transformer recognise when it may see only a part? Precision@5 and @10 of unseen people under four masks.
+"""What does a vision transformer recognise when it may see only a part?
 
-Half of each person's photos are the gallery; the other half ask. The gallery shows everything, or is masked like the queries
-("alike"): what is lost against a plain gallery is partly that queries and gallery are unlike. Beside the attention masks:
-queries with an occlusion over mouth or eyes, and the time that hidden patches cost when they are masked and when they are
-taken out.
+Precision@5 and @10 of unseen people under four masks. Half of each person's photos are the gallery;
+the other half ask. The gallery shows everything, or is masked like the queries ("alike"): what is
+lost against a plain gallery is partly that queries and gallery are unlike. Beside the attention
+masks: queries with an occlusion over mouth or eyes, and the time that hidden patches cost when they
+are masked and when they are taken out.
 """
 
 import json
@@ -28,14 +29,16 @@ def main(arguments):
     _, encoder, data = asked_for("masking", __doc__, arguments, course.SHIPPED_VIT)
     if not hasattr(encoder.net, "patch_embed"):
         sys.exit(
-            f"The encoder '{encoder.settings['name']}' is no vision transformer, so there is nothing to mask."
+            f"The encoder '{encoder.settings['name']}' is no vision transformer, so there is "
+            f"nothing to mask."
         )
     result = measure(encoder, data.probe, data.probe_labels)
     print(f"{len(data.probe)} photos of {len(np.unique(data.probe_labels))} people")
     print_table(result)
     masked, removed = seconds(encoder)
     print(
-        f"\nHalf of the patches hidden: {removed / masked:.2f} of the time when they are taken out instead of masked"
+        f"\nHalf of the patches hidden: {removed / masked:.2f} of the time when they are taken "
+        f"out instead of masked"
     )
     print(
         json.dumps(
@@ -97,7 +100,10 @@ def print_table(result):
 
 
 def seconds(encoder, photos=32, repetitions=5):
-    """Seconds for a batch with half of its patches masked, and with the same half taken out: the best of several."""
+    """Seconds for a batch with half of its patches masked, and with the same half taken out.
+
+    The best of several.
+    """
     faces = torch.randint(0, 256, (photos, 3, encoder.size, encoder.size), dtype=torch.uint8)
     visible = torch.arange(encoder.net.patch_embed.num_patches) % 2 == 0
     times = {}

@@ -1,7 +1,9 @@
-"""Do the tests notice when the code is wrong? Small faults, one at a time, each run against the tests of its module.
+"""Do the tests notice when the code is wrong?
 
-Everything happens in a temporary copy of helpers/, benchmarks/, tests/ and models/; the working tree is only read. First the
-tests run on the copy as it is: a fault counts as noticed if tests fail that passed before, within the time that each is given.
+Small faults, one at a time, each run against the tests of its module. Everything happens in a
+temporary copy of helpers/, benchmarks/, tests/ and models/; the working tree is only read. First
+the tests run on the copy as it is: a fault counts as noticed if tests fail that passed before,
+within the time that each is given.
 """
 
 import argparse
@@ -157,9 +159,13 @@ class fault_in:
 
 
 def run(tests: str, folder: Path, timeout: float) -> tuple[str, float, str]:
-    """What became of `test_losses test_training -k slow`: passed, failed, too slow or not run; seconds; what failed first.
+    """Run tests, named as in `test_losses test_training -k slow`.
 
-    The tests run in a child of this process, which has the large libraries loaded already where the system can fork.
+    They run in a child of this process, which has the large libraries loaded already where the
+    system can fork.
+
+    Returns:
+        passed, failed, too slow or not run; seconds; what failed first.
     """
     started, log = time.perf_counter(), folder / "log.txt"
     words = [f"tests/{word}.py" if word.startswith("test_") else word for word in tests.split()]
@@ -180,7 +186,8 @@ def run(tests: str, folder: Path, timeout: float) -> tuple[str, float, str]:
         ),
         "",
     )
-    # 1: tests failed, 2: they could not even be collected; anything else is no verdict, such as 5, no test by this name
+    # 1: tests failed, 2: they could not even be collected; anything else is no verdict, such as
+    # 5, no test by this name
     outcome = {0: "passed", 1: "failed", 2: "failed"}.get(child.exitcode, "not run")
     return outcome, time.perf_counter() - started, first
 

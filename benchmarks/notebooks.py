@@ -1,4 +1,4 @@
-"""Seconds and memory of each notebook, run in order as the README's first command does, on the default dataset."""
+"""Seconds and memory of each notebook, run in order on the default dataset, as README does."""
 
 import argparse
 import json
@@ -42,7 +42,8 @@ def main(arguments):
             "peak_gb": round(peak.stop() / 1e9, 2),
         }
         print(
-            f"{notebook.stem:24s}{result[notebook.stem]['seconds']:9.1f}{result[notebook.stem]['peak_gb']:9.2f}",
+            f"{notebook.stem:24s}{result[notebook.stem]['seconds']:9.1f}"
+            f"{result[notebook.stem]['peak_gb']:9.2f}",
             flush=True,
         )
     total = sum(row["seconds"] for row in result.values())
@@ -51,8 +52,10 @@ def main(arguments):
 
 
 class PeakMemory:
-    """Watches the resident memory of a process and its children, twenty times a second; without_files: less what it
-    shares with files on disk (Linux alone can tell)."""
+    """Watches the resident memory of a process and its children, twenty times a second.
+
+    without_files: less what it shares with files on disk (Linux alone can tell).
+    """
 
     def __init__(self, process, without_files=False):
         self.process, self.without_files, self.peak, self.running = process, without_files, 0, True

@@ -1,7 +1,9 @@
-"""A zoo of a thousand odd files through every command: how many crash, how many are left out without a word, and why not.
+"""A zoo of a thousand odd files through every command: how many crash, and which?
 
-Every mode and format that Pillow writes, sizes from 1x1 to 64x64 and extreme ratios, files cut short, wrong endings, links,
-pipes, hostile names, nested and system folders, damaged tables; among them some photos of faces, which must get their answer.
+How many crash, how many are left out without a word, and why not. Every mode and format that Pillow
+writes, sizes from 1x1 to 64x64 and extreme ratios, files cut short, wrong endings, links, pipes,
+hostile names, nested and system folders, damaged tables; among them some photos of faces, which
+must get their answer.
 """
 
 import argparse
@@ -152,7 +154,8 @@ def main(arguments):
             taken = answered(name, answer, photos, said)
             silent, lost = set(photos) - taken, set(good) - taken
             print(
-                f"{name:10s} crashes {int(crashed)}, silent {len(silent)}, sentences {len(said.splitlines())}",
+                f"{name:10s} crashes {int(crashed)}, silent {len(silent)}, sentences "
+                f"{len(said.splitlines())}",
                 flush=True,
             )
             for file in sorted(silent)[:5]:
@@ -164,7 +167,8 @@ def main(arguments):
         crashed = sum(run(["predict", str(good[0]), str(file)])[2] for file in photos[::20])
         unnamed = bad_tables(Path("tables"))
         print(
-            f"predict    crashes {crashed} of {len(photos[::20])}\ntables     {unnamed} of {2 * len(TABLES)} end without a sentence"
+            f"predict    crashes {crashed} of {len(photos[::20])}\ntables     {unnamed} of "
+            f"{2 * len(TABLES)} end without a sentence"
         )
         result["crashes"] += crashed + unnamed
         print(json.dumps(result))
@@ -172,7 +176,10 @@ def main(arguments):
 
 
 def run(words):
-    """A command in this process: what it said, its JSON or None, and whether it crashed (an own sentence is no crash)."""
+    """A command in this process.
+
+    What it said, its JSON or None, and whether it crashed (an own sentence is no crash).
+    """
     out, said = io.StringIO(), io.StringIO()
     try:
         with (

@@ -1,6 +1,7 @@
-"""From raw photos to who is who: how many faces are found, how good the verdicts are, how many photos a second.
+"""From raw photos to who is who: faces found, how good the verdicts are, photos a second.
 
-All people of the folder must be strangers to the encoder. Of several faces in a photo the largest is taken.
+The encoder must have seen none of the folder's people. Of several faces in a photo the largest is
+taken.
 """
 
 import argparse
@@ -72,8 +73,11 @@ def measured(pipeline, photos, threshold=1.0):
 
 
 def with_misses(embeddings: np.ndarray, rows: np.ndarray, photos: int) -> np.ndarray:
-    """Unit embeddings of all photos (N, D + misses): a photo without a face has a direction of its own, so it is like
-    nobody, and every right pair with it is missed. rows: the numbers of the photos that have embeddings (M, D)."""
+    """Unit embeddings of all photos (N, D + misses), those without a face among them.
+
+    Such a photo has a direction of its own, so it is like nobody, and every right pair with it is
+    missed. rows: the numbers of the photos that have embeddings (M, D).
+    """
     misses = np.setdiff1d(np.arange(photos), rows)
     result = np.zeros((photos, embeddings.shape[1] + len(misses)), np.float32)
     result[rows, : embeddings.shape[1]] = embeddings
@@ -87,7 +91,8 @@ def peers(encoder, photos):
     for name, (make, packages) in _peers.PEERS.items():
         if not _peers.installed(packages):
             print(
-                f"{name}: left out, {' or '.join(packages)} is not installed (pip install {_peers.PACKAGES})"
+                f"{name}: left out, {' or '.join(packages)} is not installed "
+                f"(pip install {_peers.PACKAGES})"
             )
             continue
         try:
@@ -98,15 +103,17 @@ def peers(encoder, photos):
 
 
 def print_peers(results):
-    """The same photos through other libraries, side by side; a photo without a face counts as a miss."""
+    """The same photos through other libraries; a photo without a face counts as a miss."""
     print(
-        f"{'TPR and DIR at FPR and FAR 0.01, of all photos':50s}{'found':>8s}{'TPR':>22s}{'DIR':>7s}"
+        f"{'TPR and DIR at FPR and FAR 0.01, of all photos':50s}{'found':>8s}{'TPR':>22s}"
+        f"{'DIR':>7s}"
         f"{'TPR of found':>22s}{'photos/s':>10s}"
     )
     for name, r in results.items():
         everything, found = (rate(figure) for figure in (r["all"], r))
         print(
-            f"{name:50s}{r['found']:8.2%}{everything:>22s}{r['all']['right'].mean():7.3f}{found:>22s}"
+            f"{name:50s}{r['found']:8.2%}{everything:>22s}"
+            f"{r['all']['right'].mean():7.3f}{found:>22s}"
             f"{r['photos_per_second']:10.1f}"
         )
 
@@ -119,7 +126,7 @@ def rate(figures: dict) -> str:
 
 
 def figures(embeddings, people, threshold, seed=0):
-    """The pairwise verdict at a threshold, the verification rate, and open-set identification of half the people."""
+    """Pairwise verdicts at a threshold, verification rate, identification of half the people."""
     similarity, same = metrics.pairs(embeddings, people)
     passed = similarity > threshold
     found = metrics.verification_rate(embeddings, people, fpr=FPRS)
@@ -159,7 +166,8 @@ def print_table(result, photos, people):
         f"{result['photos_per_second']:.1f} photos a second, reading included"
     )
     print(
-        f"verdicts at the kept threshold for FPR 0.01: precision {result['precision']:.3f}; of right pairs "
+        f"verdicts at the kept threshold for FPR 0.01: precision {result['precision']:.3f}; "
+        f"of right pairs "
         f"{result['recall']:.3f} pass, of wrong ones {result['fpr']:.4f}"
     )
     for what, r in (

@@ -1,7 +1,8 @@
-"""Which loss for the recogniser? Cross validation inside the people to train on; the strangers are never looked at.
+"""Which loss for the recogniser?
 
-The people are dealt into folds; each fold is held out once while the recipe of notebooks 2 and 3 learns the others, with the
-same number of steps and photos for every loss.
+Cross validation inside the people to train on; the strangers are never looked at. The people are
+dealt into folds; each fold is held out once while the recipe of notebooks 2 and 3 learns the
+others, with the same number of steps and photos for every loss.
 """
 
 import argparse

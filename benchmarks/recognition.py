@@ -1,6 +1,7 @@
-"""What is an encoder worth on people it never saw? Recall@1, R-Precision, MAP@R and the verification rate, with intervals.
+"""What is an encoder worth on people it never saw?
 
-The photos are aligned first, by the way of every photo of this course: MTCNN, the shipped hourglass, a similarity.
+Recall@1, R-Precision, MAP@R and the verification rate, with intervals. The photos are aligned
+first, by the way of every photo of this course: MTCNN, the shipped hourglass, a similarity.
 """
 
 import argparse
@@ -25,14 +26,16 @@ def main(arguments):
     """Embed a folder of people and print the figures."""
     _, encoder, data = asked_for("recognition", __doc__, arguments, course.SHIPPED_RECOGNISER)
     print(
-        f"{len(data.probe)} photos of {len(np.unique(data.probe_labels))} people asked for, {len(data.distractors)} photos "
-        f"of {len(np.unique(data.distractor_labels))} distractors; {data.skipped} photos left out, no face was found"
+        f"{len(data.probe)} photos of {len(np.unique(data.probe_labels))} people asked for, "
+        f"{len(data.distractors)} photos of {len(np.unique(data.distractor_labels))} distractors; "
+        f"{data.skipped} photos left out, no face was found"
     )
     result = unseen_figures(encoder, data, FPRS)
     print_figures(result)
     milliseconds, a_second = speeds(encoder.cpu(), data.probe)
     print(
-        f"{'with' if encoder.mirror else 'without'} mirror images: {milliseconds:.1f} ms for one face on one core, {a_second:.0f} faces a second in batches of 64"
+        f"{'with' if encoder.mirror else 'without'} mirror images: {milliseconds:.1f} ms for one "
+        f"face on one core, {a_second:.0f} faces a second in batches of 64"
     )
     print(
         json.dumps(
@@ -68,7 +71,8 @@ def asked_for(name: str, doc: str, arguments: list[str], default: Path | str) ->
     borrowed = str(options.encoder) in OTHERS or ".onnx" in Path(options.encoder).name
     if not borrowed and not Path(options.encoder).exists():
         parser.error(
-            f"there is no encoder {options.encoder}: train one with python -m helpers.train, and name its "
+            f"there is no encoder {options.encoder}: train one with python -m helpers.train, and "
+            "name its "
             f"encoder.safetensors; or choose {', '.join(OTHERS)}, or an ONNX file"
         )
     settings = replace(load_settings({}), dataset=options.people, split=options.split)
@@ -80,7 +84,7 @@ def asked_for(name: str, doc: str, arguments: list[str], default: Path | str) ->
 
 
 def speeds(encoder, faces):
-    """The median milliseconds that `embed` takes for one face on one core, and faces a second in batches on all of them."""
+    """Median milliseconds of `embed` for a face on one core; faces a second on all, in batches."""
     cores = torch.get_num_threads()
     torch.set_num_threads(1)
     alone = [timed(lambda: embed(encoder, faces[:1])) for _ in range(20)]
@@ -99,11 +103,15 @@ def timed(work):
 
 
 def print_figures(result):
-    """The table for people. Retrieval is among the photos asked for alone; the distractors count in the TPR."""
+    """The table for people.
+
+    Retrieval is among the photos asked for alone; the distractors count in the TPR.
+    """
     print("figure [95 % interval over people]")
     for key, name in (("recall@1", "Recall@1"), ("r_precision", "R-Precision"), ("map@r", "MAP@R")):
         print(
-            f"{name:20s} {result[key]:.4f} [{result[key + '_low']:.4f}, {result[key + '_high']:.4f}]"
+            f"{name:20s} {result[key]:.4f} [{result[key + '_low']:.4f}, "
+            f"{result[key + '_high']:.4f}]"
         )
     print(
         *metrics.rates_as_lines(

@@ -26,8 +26,7 @@ from torchvision.datasets import ImageFolder
 from helpers.aligned_set import FaceArray
 from helpers.augment import Jitter
 from helpers.batches import people_by_photos, shuffled
-from helpers.devices import ahead, move, take
-from helpers.devices import best_precision
+from helpers.devices import ahead, best_precision, move, take
 from helpers.encoders import Encoder
 from helpers.losses import MarginHead
 from helpers.optimisers import OPTIMIZERS, parameter_groups
@@ -193,7 +192,7 @@ def rate_of(batches: Callable, device: str) -> float:
 def loop(
     encoder: Encoder, loss: MarginHead, batches: Callable, options: argparse.Namespace
 ) -> float:
-    """Two epochs of training steps in the precision that `fit` would take; the speed of the second."""
+    """Faces a second of the second of two epochs of steps, in the precision of `fit`."""
     optimiser = OPTIMIZERS["adamw"](
         [*parameter_groups(encoder, 0.05), *parameter_groups(loss, 0.05)], lr=1e-3
     )
