@@ -1,9 +1,9 @@
 """Small, plausible faults.
 
-Each is (module of helpers, what goes wrong, text as it is, text with the fault[, tests]). Tests are those
-of the module, tests/test_MODULE.py, unless some are named. REVIEW: the faults of an earlier round
-that no test noticed, each with the test that was written to notice it. One of them is left out,
-since it changes nothing: `>=` for `>` at a gallery's threshold, where floats never tie.
+Each is (module of helpers, what goes wrong, text as it is, text with the fault[, tests]). The tests
+are those of the module, tests/test_MODULE.py, unless some are named. REVIEW: the faults of an
+earlier round that no test noticed, each with the test that was written to notice it. One of them is
+left out, since it changes nothing: `>=` for `>` at a gallery's threshold, where floats never tie.
 """
 
 FAULTS = [
@@ -209,8 +209,8 @@ FAULTS = [
     (
         "splits",
         "a person may lose all photos to the test",
-        "min(len(own) - 1, max(",
-        "min(len(own), max(",
+        "min(len(photos) - 1, max(",
+        "min(len(photos), max(",
     ),
     (
         "splits",

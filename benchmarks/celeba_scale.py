@@ -94,7 +94,7 @@ def measure(name: str, folder: Path, photos: int) -> None:
     answer = context.SimpleQueue()
     process = context.Process(target=stage, args=(name, folder, photos, answer))
     process.start()
-    peak = PeakMemory(psutil.Process(process.pid), without_files=True)
+    peak = PeakMemory(psutil.Process(process.pid), without_files=True, children=False)
     process.join()
     highest = peak.stop()
     if process.exitcode:

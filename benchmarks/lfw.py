@@ -61,8 +61,8 @@ def main(arguments):
         kept = np.array([a not in learned and b not in learned for a, b in zip(first, second)])
         if kept.all() or any(not kept[fold == k].any() for k in np.unique(fold)):
             parser.error(
-                f"{options.leave_out} names photos of {(~kept).sum()} of {len(kept)} pairs: some of "
-                "each fold must be left, and some left out"
+                f"{options.leave_out} names photos of {(~kept).sum()} of {len(kept)} pairs: some "
+                "of each fold must be left, and some left out"
             )
         result["without"] = figures(similarity[kept], same[kept], fold[kept], labels[kept]) | {
             "pairs": int(kept.sum())

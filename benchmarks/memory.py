@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
         started = time.perf_counter()
         command = f"from benchmarks import memory; memory.{part.__name__}({options.share})"
         process = psutil.Popen([sys.executable, "-c", command])
-        peak = PeakMemory(process, without_files=True)
+        peak = PeakMemory(process, without_files=True, children=False)
         if process.wait():
             raise subprocess.CalledProcessError(process.returncode, name)
         result[name] = {

@@ -57,15 +57,18 @@ class PeakMemory:
     without_files: less what it shares with files on disk (Linux alone can tell).
     """
 
-    def __init__(self, process, without_files=False):
-        self.process, self.without_files, self.peak, self.running = process, without_files, 0, True
+    def __init__(self, process, without_files=False, children=True):
+        self.process, self.without_files, self.children = process, without_files, children
+        self.peak, self.running = 0, True
         self.thread = threading.Thread(target=self._watch, daemon=True)
         self.thread.start()
 
     def _watch(self):
         while self.running:
             try:
-                family = [self.process, *self.process.children(recursive=True)]
+                family = [self.process]
+                if self.children:  # takes a look at every process of the machine
+                    family += self.process.children(recursive=True)
                 self.peak = max(
                     self.peak, sum(self._bytes(member.memory_info()) for member in family)
                 )
