@@ -95,7 +95,8 @@ def test_training_speed_is_a_ratio(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     training_speed.main(["--faces", "64", "--size", "32", "--batch-size", "32", "--rounds", "1"])
     result = last_line(capsys)
-    assert result["of_bare"] > 0 and result["over_imagefolder"] > 0
+    ratios = "of_bare", "over_imagefolder", "ready_over_imagefolder"
+    assert all(result[key] > 0 for key in (*ratios, "ready_pk"))
 
 
 def test_masking_asks_under_four_masks_and_two_covers(folder, capsys):
