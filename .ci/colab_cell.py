@@ -16,8 +16,11 @@ ROOT = Path(__file__).parents[1]
 MINUTES = 2  # that the installing of what is missing may take
 ADDRESS = "https://github.com/face-recognition-course/face-recognition-course"
 RUN = """
-import sys, types
-sys.modules["google"], sys.modules["google.colab"] = map(types.ModuleType, ("google", "colab"))
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+sys.modules["google.colab"] = ModuleType("google.colab")
+sys.modules["google.colab"].__spec__ = ModuleSpec("google.colab", None)
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
 result = shell.run_cell(open(sys.argv[1]).read())
