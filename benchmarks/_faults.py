@@ -158,8 +158,8 @@ FAULTS = [
     (
         "attention",
         "regions are hidden when it counts, not in training",
-        "if self.training else tokens",
-        "if not self.training else tokens",
+        "if not self.training:",
+        "if self.training:",
     ),
     (
         "encoders",
