@@ -173,6 +173,7 @@ FAULTS = [
         "the first linear layer is replaced, not the last",
         "if isinstance(module, nn.Linear)][-1]",
         "if isinstance(module, nn.Linear)][0]",
+        "test_encoders",
     ),
     (
         "mamba",
