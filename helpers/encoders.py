@@ -203,7 +203,7 @@ def embed(
     for rows, batch in zip(index, ahead(lambda rows: take(faces, rows, device), index)):
         batch, mask = move(batch, device), attn_mask
         if mask is not None:
-            mask = (mask if len(mask) == 1 else mask[rows]).to(device)
+            mask = (mask if len(mask) == 1 else mask[rows[0] : rows[-1] + 1]).to(device)
         both = torch.cat([batch, batch.flip(-1)]) if mirror else batch
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             features = encoder(both, mask)
