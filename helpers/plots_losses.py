@@ -9,6 +9,8 @@ from matplotlib.patches import Wedge
 
 from .plots_style import CYCLE, GREY, MARKERS, WIDTH, done, styled
 
+EIGHT = [*CYCLE, GREY]  # a colour for each of eight people
+
 
 @styled
 def circles(
@@ -33,16 +35,19 @@ def circles(
             for middle in np.degrees(between(centres[name])):
                 half = np.degrees(m) / 2
                 axis.add_patch(Wedge((0, 0), 1, middle - half, middle + half, color="0.85"))
+                place = 0.75 * np.cos(np.radians(middle)), 0.75 * np.sin(np.radians(middle))
+                axis.text(*place, "m", fontsize=8, style="italic", ha="center", va="center")
         axis.add_patch(plt.Circle((0, 0), 1, fill=False, color=GREY, linewidth=0.8))
         points = (
             1.5 * points / np.linalg.norm(points, axis=1).max() if "entropy" in name else points
         )
         unit = centres[name] / np.linalg.norm(centres[name], axis=1, keepdims=True)
         for k in np.unique(labels):
-            colour, marker = CYCLE[k % len(CYCLE)], MARKERS[(k + k // len(CYCLE)) % len(MARKERS)]
+            colour, marker = EIGHT[k % 8], (*MARKERS, "*")[k % 8]
             axis.plot([0, unit[k, 0]], [0, unit[k, 1]], color=colour, linewidth=0.8)
             axis.scatter(*points[labels == k].T, s=14, color=colour, marker=marker, zorder=3)
         axis.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xticks=[], yticks=[], aspect="equal")
+        axis.spines[:].set_visible(False)
         axis.set_title(name, fontsize=9)
     return done(figure, title)
 
