@@ -60,7 +60,7 @@ def test_notebook_4_runs_with_a_transformer_of_224_pixels(folder_of_people, tmp_
         monkeypatch.setenv(f"FACES_{variable}", str(value))
     variables = run_notebook("4_vit_masked.ipynb")
     assert variables["vit"].size == 224 and variables["grid"] == 14
-    everything, alike = variables["precision"]["with covers", "all", 5]
+    everything, alike = variables["precision"]["with occlusions", "all", 5]
     assert (everything == alike).all(), (
         "a gallery that shows everything is that of the mask that hides nothing"
     )
