@@ -158,7 +158,7 @@ def embed_photos(folder, encoder, wanted, landmarks="shipped"):
 
     They are aligned by the hourglass or by MTCNN.
     """
-    settings = replace(load_settings({}), dataset=folder)
+    settings = replace(load_settings(), dataset=folder)
     encoder = course.load_encoder(encoder, settings.torch_device)
     hourglass, name = None, f"{settings.dataset_name}_listed_mtcnn"
     if landmarks == "shipped":

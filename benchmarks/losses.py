@@ -51,7 +51,7 @@ def main(arguments):
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     settings = replace(
-        load_settings({}),
+        load_settings(),
         dataset=options.people,
         split=options.split,
         seed=options.seed,

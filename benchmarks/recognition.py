@@ -75,7 +75,7 @@ def asked_for(name: str, doc: str, arguments: list[str], default: Path | str) ->
             "name its "
             f"encoder.safetensors; or choose {', '.join(OTHERS)}, or an ONNX file"
         )
-    settings = replace(load_settings({}), dataset=options.people, split=options.split)
+    settings = replace(load_settings(), dataset=options.people, split=options.split)
     encoder = course.load_encoder(options.encoder, settings.torch_device)
     data = unseen_faces(settings)
     if len(np.unique(data.probe_labels)) < 2:
