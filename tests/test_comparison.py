@@ -1,4 +1,4 @@
-"""Tables that compare: the difference is that of the same draws, and effort counts what went before."""
+"""Tables that compare: differences over the same draws; effort counts what went before."""
 
 import json
 
@@ -50,7 +50,7 @@ def numbers(text):
 
 
 def test_the_difference_is_paired(two):
-    """The two intervals overlap, and yet the same people find one better than the other in nearly every draw."""
+    """The intervals overlap, and yet in nearly every draw one is better for the same people."""
     worse, better = two
     assert better["tpr_low"] < worse["tpr_high"], "this test needs intervals that overlap"
     value, low, high = numbers(difference(better, worse))

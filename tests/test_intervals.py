@@ -23,7 +23,8 @@ def test_an_interval_is_the_slow_bootstrap_over_people():
     for _ in range(4000):
         chosen = draw.integers(0, 15, 15)
         means.append(np.concatenate([values[people == person] for person in chosen]).mean())
-    # Student's t of 14 degrees of freedom in place of the normal: 0.0129 is the tail of 15 people, not 0.025
+    # Student's t of 14 degrees of freedom in place of the normal: 0.0129 is the tail of 15
+    # people, not 0.025
     assert np.allclose(
         metrics.interval(values, people), np.quantile(means, [0.0129, 0.9871]), atol=0.025
     )

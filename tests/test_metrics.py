@@ -243,7 +243,8 @@ def test_the_five_nearest_vote_and_near_ones_weigh_more():
         return np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
 
     train, people = at(5, 20, 21, 22, 40, 80), [0, 1, 1, 1, 2, 2]
-    # cosine distances of 5 degrees against 20 to 22: 0.0038 against 0.06 to 0.07, so one vote outweighs three
+    # cosine distances of 5 degrees against 20 to 22: 0.0038 against 0.06 to 0.07, so one vote
+    # outweighs three
     assert metrics.knn_correct(train, people, at(0), [0]).tolist() == [1]
     assert metrics.knn_correct(train, people, at(14), [1]).tolist() == [1], (
         "now three are near enough"
