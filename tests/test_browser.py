@@ -41,7 +41,7 @@ def page(tmp_path_factory):
 def test_the_slider_and_an_upload_change_the_verdicts(page, tmp_path):
     summary = page.get_by_text(re.compile(r"^\d+ of \d+ pairs pass"))
     summary.wait_for(
-        timeout=5 * MINUTES
+        timeout=15 * MINUTES
     )  # the cells before it train a little if no notebook has run yet
     before = summary.inner_text()
     move_slider(page, "End", before)
@@ -53,7 +53,7 @@ def test_the_slider_and_an_upload_change_the_verdicts(page, tmp_path):
     Image.fromarray(astronaut()[:, ::-1].copy()).save(tmp_path / "Ада 2.png")
     (tmp_path / "paper.jpg").write_bytes(b"%PDF-1.7")
     upload(page, [tmp_path / name for name in ("Ада 1.png", "Ада 2.png", "paper.jpg")])
-    page.get_by_text("1 of 1 pairs pass").wait_for(timeout=MINUTES)
+    page.get_by_text("1 of 1 pairs pass").wait_for(timeout=5 * MINUTES)
     page.get_by_text("paper.jpg: not a picture").wait_for()
     look(page, summary, "browser_upload.png")
 
@@ -68,7 +68,7 @@ def test_the_slider_answers_with_fifty_faces(page, tmp_path):
             archive.write(tmp_path / f"{number}.png", f"{number}.png")
     upload(page, [tmp_path / "fifty.zip"])
     summary = page.get_by_text(re.compile(r"^\d+ of 1225 pairs pass"))
-    summary.wait_for(timeout=MINUTES)
+    summary.wait_for(timeout=5 * MINUTES)
     for key in ("Home", "End", "Home"):
         move_slider(page, key, summary.inner_text())
     look(page, summary, "browser_fifty.png")
