@@ -89,7 +89,7 @@ def run_all_cells(page, address):
 
 def move_slider(page, key, before):
     """Press a key on the slider and wait until the text `before` is gone; the seconds it took."""
-    page.locator(".widget-slider [split=slider]").first.focus()
+    page.locator(".widget-slider [role=slider]").first.focus()
     started = time.perf_counter()
     page.keyboard.press(key)
     page.wait_for_function("before => !document.body.innerText.includes(before)", arg=before)

@@ -59,7 +59,7 @@ def main():
 def slide(page, widget):
     """Frames of the widget while its slider moves from the strictest FPR to the laxest."""
     summary = widget.locator(".widget-html-content").first  # how many pass, at which threshold
-    page.locator(".widget-slider [split=slider]").first.focus()
+    page.locator(".widget-slider [role=slider]").first.focus()
     page.keyboard.press("Home")
     page.wait_for_timeout(1500)
     frames = [frame(widget)]
