@@ -200,6 +200,7 @@ def similarity_histograms(sets, title=None, threshold=None, sharex=True, columns
         if limit is not None:
             axis.axvline(limit, color="black", linestyle="--", label="threshold")
         axis.locator_params(axis="x", nbins=5)
+        axis.ticklabel_format(axis="x", useOffset=False)
         axis.set(xlabel="cosine similarity")
         axis.set_title(name, fontsize=9)
     for axis in axes[:, 0]:

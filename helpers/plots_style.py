@@ -67,7 +67,9 @@ def picture(axis: Axes, image, title=None, frame=None, dashed=False) -> None:
     axis.grid(False)
     axis.spines[:].set_visible(frame is not None)
     if frame is not None:
-        axis.spines[:].set(color=frame, linewidth=3, linestyle=(0, (2, 1)) if dashed else "-")
+        dashes = (0, (2, 1)) if dashed else "-"
+        # matplotlib's own, projecting ends would close the gaps
+        axis.spines[:].set(color=frame, linewidth=3, linestyle=dashes, capstyle="butt")
     if title is not None:
         axis.set_title(plain(title), fontsize=9)
 
