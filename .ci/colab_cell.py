@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MINUTES = 2  # that the installing of what is missing may take
 ADDRESS = "https://github.com/face-recognition-course/face-recognition-course"
 RUN = """
 import sys
@@ -42,8 +41,7 @@ def main() -> None:
     seconds = time.perf_counter() - started
     changed = before - packages()
     assert not changed, f"the cell changed {', '.join(sorted(changed))}"
-    assert seconds < 60 * MINUTES, f"the cell took {seconds:.0f} seconds"
-    print(f"the first cell took {seconds:.0f} s and changed none of {len(before)} packages")
+    print(f"the first cell and imports took {seconds:.0f} s; all {len(before)} packages stayed")
 
 
 def first_cell(notebook: Path) -> str:
