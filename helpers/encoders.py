@@ -199,7 +199,8 @@ def embed(
     if precision is None:
         precision = best_precision("cuda") if device.type == "cuda" else "no"
     index = torch.arange(len(faces)).split(batch_size) if len(faces) else ()
-    parts = [torch.zeros(0, encoder.dim)]
+    # one place for all: small results between the batches would tear the memory into pieces
+    result = torch.empty(len(faces), encoder.dim)
     for rows, batch in zip(index, ahead(lambda rows: take(faces, rows, device), index)):
         batch, mask = move(batch, device), attn_mask
         if mask is not None:
@@ -208,5 +209,5 @@ def embed(
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             features = encoder(both, mask)
         unit = F.normalize(features.float())
-        parts.append((F.normalize(sum(unit.chunk(2))) if mirror else unit).cpu())
-    return torch.cat(parts).numpy()
+        result[rows] = (F.normalize(sum(unit.chunk(2))) if mirror else unit).cpu()
+    return result.numpy()
