@@ -199,7 +199,8 @@ def similarity_histograms(sets, title=None, threshold=None, sharex=True, columns
         limit = threshold.get(name) if isinstance(threshold, dict) else threshold
         if limit is not None:
             axis.axvline(limit, color="black", linestyle="--", label="threshold")
-        axis.locator_params(axis="x", nbins=5)
+        narrow = not sharex and similarity.min() > 0.99  # long labels: two of them fit
+        axis.locator_params(axis="x", nbins=2 if narrow else 5)
         axis.ticklabel_format(axis="x", useOffset=False)
         axis.set(xlabel="cosine similarity")
         axis.set_title(name, fontsize=9)
