@@ -5,6 +5,9 @@ takes the fixture `device`; everything else stays on the CPU.
 """
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,3 +50,18 @@ def unit_embeddings():
     people = np.repeat(np.arange(8), 5)
     values = draw.normal(size=(8, 16))[people] + 1.2 * draw.normal(size=(40, 16))
     return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32), people
+
+
+@pytest.fixture
+def on_processes(tmp_path):
+    """Run a script of Python as torchrun does: on_processes(2, script, arguments)."""
+
+    def run(count, script, *arguments):
+        (tmp_path / "train.py").write_text(script)
+        here = {"PYTHONPATH": str(Path(__file__).parents[1])}
+        here |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command = [*torchrun, "--nproc-per-node", str(count), "train.py", *map(str, arguments)]
+        subprocess.run(command, cwd=tmp_path, env=os.environ | here, check=True, timeout=300)
+
+    return run

@@ -1,10 +1,6 @@
 """Losses inside the batch: what a list of all triplets would give, in less memory."""
 
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -184,30 +180,9 @@ PartialState().destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_learn_from_the_whole_batch_as_one_does(tmp_path):
-    (tmp_path / "train.py").write_text(PROCESSES)
-    here = {
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
+def test_two_processes_learn_from_the_whole_batch_as_one_does(tmp_path, on_processes):
     for count in (1, 2):
-        subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "torch.distributed.run",
-                "--standalone",
-                "--nproc-per-node",
-                str(count),
-                "train.py",
-                str(tmp_path / f"with{count}"),
-            ],
-            cwd=tmp_path,
-            env=os.environ | here,
-            check=True,
-            timeout=300,
-        )
+        on_processes(count, PROCESSES, tmp_path / f"with{count}")
     for name in ("triplet", "hard", "contrastive", "mixture"):
         curves = []
         for count in (1, 2):

@@ -1,12 +1,9 @@
 """A run that was stopped ends with the same weights; an edited setting starts a run of its own."""
 
 import math
-import os
 import random
-import subprocess
 import sys
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -314,31 +311,11 @@ assert not any("gloo" in name for name in threads), threads
 
 @pytest.mark.slow
 @pytest.mark.parametrize("freezer", ["None", "Rest()"])
-def test_two_processes_give_the_curve_of_one(tmp_path, freezer):
-    (tmp_path / "train.py").write_text(TWO_PROCESSES.replace("FREEZER", freezer))
-    here = {
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
+def test_two_processes_give_the_curve_of_one(tmp_path, on_processes, freezer):
     curves = []
     for count in (1, 2):
-        command = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--nproc-per-node",
-            str(count),
-            "train.py",
-        ]
-        subprocess.run(
-            [*command, str(tmp_path / f"run{count}")],
-            cwd=tmp_path,
-            env=os.environ | here,
-            check=True,
-            timeout=300,
-        )
+        script = TWO_PROCESSES.replace("FREEZER", freezer)
+        on_processes(count, script, tmp_path / f"run{count}")
         [folder] = tmp_path.glob(f"run{count}-*")
         curves.append([(row["loss"], row["accuracy"]) for row in Run(folder).history])
     assert len(curves[0]) == 5 and torch.allclose(
