@@ -71,7 +71,7 @@ def main(arguments):
     print(
         f"{len(data.train)} photos of {data.num_classes} people to train on, "
         f"{len(data.test)} held out; "
-        f"{len(data.probe)} photos of strangers, {len(data.distractors)} of distractors"
+        f"{len(data.probe)} photos of unseen people, {len(data.distractors)} of distractors"
     )
     print(f"{'':18s}{'accuracy':20s}{'kNN accuracy':20s}{'TPR at FPR 0.01':20s}minutes")
     for name in options.losses.split(","):

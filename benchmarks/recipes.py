@@ -1,6 +1,6 @@
 """Which loss for the recogniser?
 
-Cross validation inside the people to train on; the strangers are never looked at. The people are
+Cross validation inside the people to train on; unseen people are never looked at. The people are
 dealt into folds; each fold is held out once while the recipe of notebooks 2 and 3 learns the
 others, with the same number of steps and photos for every loss.
 """

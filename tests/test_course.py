@@ -132,7 +132,7 @@ def test_a_studys_figures_are_measured_again_where_the_photos_changed(small, mon
         assert calls.count == times
 
 
-def test_whose_landmarks_straighten_is_a_setting(small):
+def test_whose_landmarks_align_is_a_setting(small):
     shipped = course.hourglass(small)
     own = replace(small, hourglass="trained")
     with pytest.raises(FileNotFoundError, match="run notebook 1 first"):

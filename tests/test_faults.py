@@ -137,7 +137,7 @@ def align(photos, folder, kill_after=None):
 
 
 @needs_sigkill
-def test_straightening_that_is_killed_again_and_again_ends_with_the_same_faces(tmp_path, some_orl):
+def test_aligning_that_is_killed_again_and_again_ends_with_the_same_faces(tmp_path, some_orl):
     photos = photos_of(tmp_path / "photos", some_orl)
     whole = align(photos, tmp_path / "whole")
     for calls in (1, 3, 2):

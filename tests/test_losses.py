@@ -256,7 +256,7 @@ def test_a_mixture_is_the_weighted_sum():
     assert torch.allclose(Mixture(2.0, triplet, 0.5, head)(features, labels)[0], expected)
 
 
-def test_imitation_counts_directions_alone_and_wants_a_teacher():
+def test_distillation_counts_directions_alone_and_wants_a_teacher():
     features, labels = batch()
     for sign, value in ((3, 0), (-1, 2)):
         assert EmbeddingDistillation()(features, sign * features.detach())[

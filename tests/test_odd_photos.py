@@ -149,7 +149,7 @@ def test_photos_of_every_size_go_through_detection(height, width, largest):
     assert found.boxes.shape == (len(found), 4)
 
 
-def test_a_photo_on_its_side_is_found_and_straightened_like_the_upright_one(pipeline):
+def test_a_photo_on_its_side_is_found_and_aligned_like_the_upright_one(pipeline):
     upright = torch.from_numpy(astronaut()).permute(2, 0, 1)[:, :380]
     dark = torch.nn.functional.pad(upright, (0, 100))  # not square
     [[straight]] = pipeline([dark])
