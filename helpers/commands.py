@@ -153,7 +153,7 @@ def tell_threshold(options, verifier, photos):
         answer(
             options,
             f"{photos} photos are many for this recogniser: up to {min(1, least):.2g} of all "
-            "strangers' faces may get a name.",
+            "faces of people not enrolled may get a name.",
         )
     answer(
         options,

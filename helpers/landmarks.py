@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 LANDMARK_NAMES = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
-MIRRORED = [1, 0, 2, 4, 3]  # where each point stands in a mirrored picture
+MIRRORED = [1, 0, 2, 4, 3]  # where each landmark stands in a mirrored picture
 CROP, HEATMAP = 128, 64  # sides of the network's input and of its heatmaps, pixels
 STRIDE = CROP // HEATMAP
 

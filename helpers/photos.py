@@ -160,7 +160,7 @@ def _kind_of(path):
         heic = head[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
         return "it is HEIC (pip install pillow-heif)" if heic else "it is a film"
     named = [kind for start, kind in OTHERS.items() if head.startswith(start)]
-    return named[0] if named else "what is in it is no picture of a kind that is read here"
+    return named[0] if named else "its content is of no known picture format"
 
 
 def plain_cause(error: BaseException) -> str:

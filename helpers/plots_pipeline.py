@@ -43,7 +43,7 @@ def calibration(
 
 @styled
 def dir_far(far: np.ndarray, rates: dict[str, np.ndarray], bands: dict, title=None) -> Figure:
-    """DIR-FAR curves: who is found and rightly named, against how many strangers get a name.
+    """DIR-FAR curves: who is rightly named, against how many people not enrolled get a name.
 
     Args:
         far: false alarm rates (L,), above 0; the axis is logarithmic.

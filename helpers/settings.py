@@ -31,7 +31,9 @@ class Settings:
     split_seed: int = setting(0, "of who is trained on, and which photos are held out", least=0)
     people: int = setting(28, "how many people are trained on")
     probe_people: int = setting(12, "probe identities, never trained on")
-    distractor_people: int = setting(0, "who only stands among the probes", least=0)
+    distractor_people: int = setting(
+        0, "who only form negative pairs, and are never probes", least=0
+    )
     test_share: float = setting(
         0.2, "held-out share of the photos of each person trained on", least=0, below=1
     )

@@ -1,6 +1,6 @@
 """Train the hourglass that ships, on landmarks set by hand.
 
-    python -m helpers.train_hourglass --data PHOTOS POINTS.csv --out mine.safetensors
+    python -m helpers.train_hourglass --data PHOTOS LANDMARKS.csv --out mine.safetensors
 
 `--data` may be given more than once. A stopped training goes on where it was when the same command
 is given again.
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
         nargs=2,
         action="append",
         default=[],
-        metavar=("PHOTOS", "POINTS.csv"),
+        metavar=("PHOTOS", "LANDMARKS.csv"),
         help="a folder of photos and a CSV of landmarks in them; may be given more than once",
     )
     parser.add_argument(
@@ -134,7 +134,7 @@ def _photos(options):
         parts.append(celeba(options.celeba, options.split or None))
     if not parts:
         raise ValueError(
-            "There is nothing to learn from: give --data PHOTOS POINTS.csv, or --celeba DATA_DIR."
+            "There is nothing to learn from: give --data PHOTOS LANDMARKS.csv or --celeba DATA_DIR."
         )
     return parts
 

@@ -79,7 +79,7 @@ class Verifier:
         low, high = self.fprs[0], self.fprs[-1]
         if not low * (1 - 1e-9) <= gates.share(fpr) <= high * (1 + 1e-9):
             raise ValueError(
-                f"An FPR of {fpr:g} was not measured: {self.people} strangers with "
+                f"An FPR of {fpr:g} was not measured: {self.people} unseen people with "
                 f"{self.pairs:,} wrong pairs say something between {low:.2g} and {high:.2g}."
             )
         return fpr
