@@ -179,9 +179,9 @@ def measure(
 
 
 def _similarities(embeddings, labels, distractors, distractor_labels):
-    """Similarities, three arrays: of one person's pairs, of a sample of others, of people's nearest.
+    """Similarities: of one person's pairs, of a sample of the others, and of people's nearest photos.
 
-    The last has one for each pair of different people: that of their most alike photos.
+    Three arrays; the last has one number for each pair of different people.
     """
     same, different, nearest, draw = [], [], [], np.random.default_rng(0)
     for _, positives, others, names in metrics.pairs_by_person(

@@ -18,7 +18,7 @@ def is_public(name):
 
 
 def functions_of(tree):
-    """(Qualified name, function, is it a method) of a module and its classes; no inner functions."""
+    """(Qualified name, function, is it a method) of a module and its classes; none inside others."""
     todo = [("", tree, False)]
     while todo:
         before, parent, in_class = todo.pop()
@@ -36,7 +36,8 @@ def unannotated(function, is_method):
     decorators = {getattr(node, "id", "") for node in function.decorator_list}
     if is_method and "staticmethod" not in decorators:
         parameters = parameters[1:]  # self or cls
-    parameters += given.kwonlyargs + [p for p in (given.vararg, given.kwarg) if p is not None]
+    rest = [given.vararg, *given.kwonlyargs, given.kwarg]
+    parameters += [parameter for parameter in rest if parameter is not None]
     missing = [parameter.arg for parameter in parameters if parameter.annotation is None]
     if function.returns is None and function.name != "__init__":
         missing.append("return")
