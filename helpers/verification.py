@@ -179,7 +179,7 @@ def measure(
 
 
 def _similarities(embeddings, labels, distractors, distractor_labels):
-    """Similarities: of one person's pairs, of a sample of the others, and of people's nearest photos.
+    """Similarities of one person's pairs, of a sample of the others, and of people's nearest.
 
     Three arrays; the last has one number for each pair of different people.
     """

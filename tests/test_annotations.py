@@ -18,7 +18,7 @@ def is_public(name):
 
 
 def functions_of(tree):
-    """(Qualified name, function, is it a method) of a module and its classes; none inside others."""
+    """(Qualified name, function, is it a method) of a module and classes, inner ones left out."""
     todo = [("", tree, False)]
     while todo:
         before, parent, in_class = todo.pop()
