@@ -63,7 +63,7 @@ def curves(
 
 @styled
 def lines(
-    x: Sequence,
+    x: Sequence | np.ndarray,
     heights: Mapping[str, Sequence],
     xlabel: str,
     ylabel: str,
@@ -98,7 +98,7 @@ def _lines(axis, x, heights, styles, bands):
 @styled
 def rate_curves(
     rates: Mapping[str, Sequence],
-    fpr: Sequence,
+    fpr: Sequence | np.ndarray,
     title: str | None = None,
     bands: Mapping[str, tuple] | None = None,
 ) -> Figure:
