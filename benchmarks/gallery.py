@@ -8,6 +8,7 @@ photos around them as far apart as ORL's photos of one person are for the shippe
 import argparse
 import json
 import time
+from collections.abc import Callable
 
 import faiss
 import numpy as np
@@ -22,7 +23,7 @@ from helpers.settings import load_settings
 PHOTOS_EACH = 10
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Simulate, build, ask."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks gallery", description=__doc__)
     parser.add_argument(
@@ -56,7 +57,7 @@ def main(arguments):
     print(json.dumps(result))
 
 
-def likeness():
+def likeness() -> tuple[float, int]:
     """Mean cosine of two photos of one person of ORL, by the shipped recogniser; its dimensions."""
     settings = load_settings({})
     data = recognition_data(settings)
@@ -67,7 +68,9 @@ def likeness():
     return float((embeddings @ embeddings.T)[same].mean()), embeddings.shape[1]
 
 
-def simulate(size, queries, cosine, dim, seed=0):
+def simulate(
+    size: int, queries: int, cosine: float, dim: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors (size, dim) of people with ten photos each, and (queries, dim) of some again."""
     draw = np.random.default_rng(seed)
     centres = draw.standard_normal((size // PHOTOS_EACH, dim), np.float32)
@@ -83,7 +86,7 @@ def simulate(size, queries, cosine, dim, seed=0):
     return photos, asked
 
 
-def compare(photos, queries):
+def compare(photos: np.ndarray, queries: np.ndarray) -> dict[str, tuple[float, float, float]]:
     """{kind: (recall@1, milliseconds per query on one core, seconds to build)}; built with all."""
     cores, exact, result = faiss.omp_get_max_threads(), None, {}
     for kind in ("flat", "hnsw", "ivf"):
@@ -105,7 +108,7 @@ def compare(photos, queries):
     return result
 
 
-def ask(search, queries):
+def ask(search: Callable, queries: np.ndarray) -> tuple[np.ndarray, float]:
     """Every query by itself: the row of the nearest photo (N,), and milliseconds for each."""
     started = time.perf_counter()
     found = np.array([search(query[None], 1)[1][0, 0] for query in queries])

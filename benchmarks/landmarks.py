@@ -14,13 +14,13 @@ import torch
 from helpers import course
 from helpers.alignment import crop_heads, invert, transform, warp
 from helpers.detection import detect
-from helpers.faces import photos_with_landmarks
+from helpers.faces import FaceSet, photos_with_landmarks
 from helpers.landmark_set import CHUNK, inside, nearest_face
 from helpers.landmarks import StackedHourglass, nme, predict_landmarks
 from helpers.progress import progress_bar
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks landmarks", description=__doc__)
     parser.add_argument("--photos", required=True, help="folder that the column `file` starts from")
@@ -56,7 +56,9 @@ def main(arguments):
     print(json.dumps(result))
 
 
-def measure(faces, model, jitter=False):
+def measure(
+    faces: FaceSet, model: StackedHourglass, jitter: bool = False
+) -> tuple[dict[str, np.ndarray], int, int]:
     """{"hourglass": (N,), "mtcnn": (N,)} of errors, and how many were missed and skipped."""
     errors, missed, skipped = {"hourglass": [], "mtcnn": []}, 0, 0
     draw = np.random.default_rng(0)
@@ -95,7 +97,9 @@ def measure(faces, model, jitter=False):
     return {name: torch.cat(parts).numpy() for name, parts in errors.items()}, missed, skipped
 
 
-def shake(photo, landmarks, draw):
+def shake(
+    photo: torch.Tensor, landmarks: np.ndarray, draw: np.random.Generator
+) -> tuple[torch.Tensor, np.ndarray]:
     """The photo and its landmarks, changed at random.
 
     Turned within 30 degrees, scaled within 15 %, shifted within 8 % of the face, a third grey.

@@ -23,7 +23,7 @@ from helpers.settings import load_settings
 FPR = 1e-3
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Embed the photos of the pairs, and print accuracy with its standard error."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks lfw", description=__doc__)
     parser.add_argument("--photos", required=True, help="LFW's folder of people")
@@ -75,7 +75,7 @@ def main(arguments):
     print(json.dumps(result))
 
 
-def figures(similarity, same, fold, labels):
+def figures(similarity: np.ndarray, same: np.ndarray, fold: np.ndarray, labels: np.ndarray) -> dict:
     """Accuracy with its standard error over the folds, and the TPR.
 
     At an FPR that the pairs of people (N, 2) can carry.
@@ -98,7 +98,7 @@ def figures(similarity, same, fold, labels):
     }
 
 
-def print_figures(title, result, found):
+def print_figures(title: str, result: dict, found: np.ndarray) -> None:
     """A few lines for people."""
     print(f"{title}; in {(~found).sum()} a photo shows no face that the detector finds")
     print(f"accuracy {result['accuracy']:.2%}, standard error {result['standard_error']:.2%}")
@@ -113,7 +113,7 @@ def print_figures(title, result, found):
     )
 
 
-def learned_photos(path):
+def learned_photos(path: str | Path) -> set[str]:
     """The photos that a table names, such as `Ada_Lovelace_0001`.
 
     Those of the split train, or all if it has no splits.
@@ -127,7 +127,7 @@ def learned_photos(path):
         return {stem(row["file"]) for row in table if row.get("split", "train") == "train"}
 
 
-def read_pairs(path):
+def read_pairs(path: str | Path) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
     """The pairs of a View 2 file.
 
     First and second photo, such as `Ada_Lovelace_0001`, same (bool), and fold, each (N,).
@@ -153,7 +153,9 @@ def read_pairs(path):
     return first, second, same, np.arange(len(pairs)) // (2 * each)
 
 
-def embed_photos(folder, encoder, wanted, landmarks="shipped"):
+def embed_photos(
+    folder: str, encoder: str | Path, wanted: set[str], landmarks: str = "shipped"
+) -> tuple[dict[str, int], np.ndarray]:
     """{photo: row} and embeddings of the wanted photos that show a face.
 
     They are aligned by the hourglass or by MTCNN.
@@ -183,18 +185,18 @@ def embed_photos(folder, encoder, wanted, landmarks="shipped"):
     return {stem(aligned.key(i)): i for i in range(len(aligned))}, embed(encoder, faces)
 
 
-def stem(key):
+def stem(key: str) -> str:
     """`Ada_Lovelace_0001` of `Ada_Lovelace/Ada_Lovelace_0001.webp`."""
     name = Path(key).name
     return Path(name).stem if Path(name).suffix.lower() in PHOTO_SUFFIXES else name
 
 
-def person(photo):
+def person(photo: str) -> str:
     """`Ada_Lovelace` of `Ada_Lovelace_0001`."""
     return photo.rpartition("_")[0]
 
 
-def best_threshold(similarity, same):
+def best_threshold(similarity: np.ndarray, same: np.ndarray) -> float:
     """The threshold that judges the most pairs rightly; a pair above it is one person."""
     order = np.argsort(similarity)
     values = similarity[order]
@@ -205,6 +207,6 @@ def best_threshold(similarity, same):
     return values[right.argmax()] if right.max() > same.sum() else values[0] - 1
 
 
-def share_right(similarity, same, threshold):
+def share_right(similarity: np.ndarray, same: np.ndarray, threshold: float) -> float:
     """The share of pairs judged rightly."""
     return float(((similarity > threshold) == same).mean())

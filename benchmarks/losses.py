@@ -16,10 +16,10 @@ import torch
 from helpers import metrics, recognition
 from helpers.configured import batches_of, configured_loss
 from helpers.faces import load_faces
-from helpers.settings import load_settings
+from helpers.settings import Settings, load_settings
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Train every loss that was asked for and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks losses", description=__doc__)
     parser.add_argument(
@@ -101,7 +101,9 @@ def main(arguments):
     )
 
 
-def one_loss(name, data, settings, lr):
+def one_loss(
+    name: str, data: recognition.RecognitionData, settings: Settings, lr: float
+) -> tuple[dict, float]:
     """Train with one loss; return its figures and the minutes it took."""
     torch.manual_seed(settings.seed)
     loss, photos_each = configured_loss(name, settings.embedding, data.num_classes)

@@ -15,16 +15,17 @@ import numpy as np
 import torch
 
 from helpers import course, metrics
+from helpers.aligned_set import FaceArray
 from helpers.attention import REGIONS, attention_mask, hidden_removed, region, visible_patches
 from helpers.augment import MaskAugmentation
-from helpers.encoders import embed
+from helpers.encoders import Encoder, embed
 from helpers.gallery import Gallery
 from helpers.splits import split_photos
 
 from .recognition import asked_for
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Enrol, ask under every mask, and print the table."""
     _, encoder, data = asked_for("masking", __doc__, arguments, course.SHIPPED_VIT)
     if not hasattr(encoder.net, "patch_embed"):
@@ -54,7 +55,7 @@ def main(arguments):
     )
 
 
-def measure(encoder, faces, labels, seed=0):
+def measure(encoder: Encoder, faces: FaceArray, labels: np.ndarray, seed: int = 0) -> dict:
     """Precision of each query under each mask and cover, with who asked and what chance gives."""
     asked = split_photos(labels, share=0.5, seed=seed)
     gallery = Gallery(encoder.dim)
@@ -78,12 +79,14 @@ def measure(encoder, faces, labels, seed=0):
     return {"rows": rows, "people": asking, "chance": gallery.precision_by_chance(asking)}
 
 
-def precisions(gallery, embeddings, labels):
+def precisions(
+    gallery: Gallery, embeddings: np.ndarray, labels: np.ndarray
+) -> dict[int, np.ndarray]:
     """Precision@5 and @10 of each query."""
     return {k: gallery.precision_at(k, embeddings, labels) for k in (5, 10)}
 
 
-def print_table(result):
+def print_table(result: dict) -> None:
     """The table for people, with intervals over people."""
     print(f"{'':14s}" + "".join(f"{f'precision@{k}':>14s}   95 % interval " for k in (5, 10)))
     for name, row in result["rows"].items():
@@ -99,7 +102,7 @@ def print_table(result):
     print(f"{'chance':14s}{result['chance']:14.3f}")
 
 
-def seconds(encoder, photos=32, repetitions=5):
+def seconds(encoder: Encoder, photos: int = 32, repetitions: int = 5) -> tuple[float, float]:
     """Seconds for a batch with half of its patches masked, and with the same half taken out.
 
     The best of several.

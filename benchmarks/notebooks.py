@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Run the notebooks into report/ and print what each one took."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks notebooks", description=__doc__)
     parser.parse_args(arguments)
@@ -57,7 +57,7 @@ class PeakMemory:
     without_files: less what it shares with files on disk (Linux alone can tell).
     """
 
-    def __init__(self, process, without_files=False, children=True):
+    def __init__(self, process: psutil.Process, without_files: bool = False, children: bool = True):
         self.process, self.without_files, self.children = process, without_files, children
         self.peak, self.running = 0, True
         self.thread = threading.Thread(target=self._watch, daemon=True)
@@ -79,7 +79,7 @@ class PeakMemory:
     def _bytes(self, memory):
         return memory.rss - (getattr(memory, "shared", 0) if self.without_files else 0)
 
-    def stop(self):
+    def stop(self) -> int:
         """The highest number of bytes seen."""
         self.running = False
         self.thread.join()

@@ -13,6 +13,7 @@ import json
 import os
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ TABLES = (
 
 
 @contextlib.contextmanager
-def inside(folder):
+def inside(folder: str | Path) -> Iterator[None]:
     """Within it this is the current folder (contextlib.chdir came with Python 3.11)."""
     before = Path.cwd()
     os.chdir(folder)
@@ -117,7 +118,7 @@ def inside(folder):
         os.chdir(before)
 
 
-def main(arguments):
+def main(arguments: list[str]) -> int:
     """Make the zoo, lead it through the commands, print the counts; exit code 1 if one is not 0."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks odd-files", description=__doc__)
     parser.add_argument(
@@ -175,7 +176,7 @@ def main(arguments):
         return int(bool(result["crashes"] or result["silent"] or result["faces_lost"]))
 
 
-def run(words):
+def run(words: list[str]) -> tuple[str, dict | None, bool]:
     """A command in this process.
 
     What it said, its JSON or None, and whether it crashed (an own sentence is no crash).
@@ -200,7 +201,7 @@ def run(words):
     )
 
 
-def answered(name, answer, photos, said):
+def answered(name: str, answer: dict | None, photos: list[Path], said: str) -> set[Path]:
     """The photos that a command used, or named with a reason."""
     told = {file for file in photos if printable(file) in said}
     if answer is None:
@@ -230,12 +231,12 @@ def answered(name, answer, photos, said):
     return {file for file in photos if {short(file), short(file).removesuffix(".jpg")} & rows}
 
 
-def short(file):
+def short(file: Path) -> str:
     """A photo's path below people/."""
     return file.relative_to("people").as_posix()
 
 
-def make_zoo(people, step):
+def make_zoo(people: Path, step: int) -> list[Path]:
     """Write all files; the photos with a face that must be found."""
     faces, good, number = orl(), [], 0
     for i in (0, 1, 2, 10, 11, 12, 20, 21, 22):
@@ -299,7 +300,7 @@ def make_zoo(people, step):
     return good
 
 
-def bad_tables(folder):
+def bad_tables(folder: Path) -> int:
     """How many damaged tables end in anything but a sentence."""
     (folder / "celeba" / "img_align_celeba").mkdir(parents=True)
     unnamed = 0

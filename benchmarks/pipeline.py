@@ -9,10 +9,11 @@ import json
 import time
 
 import numpy as np
+from torch import nn
 
 from helpers import course, metrics
 from helpers.enrolment import enrolment
-from helpers.faces import folder_of_people
+from helpers.faces import FaceSet, folder_of_people
 from helpers.pipeline import FacePipeline
 from helpers.settings import load_settings
 from helpers.splits import split_photos
@@ -22,7 +23,7 @@ from . import _peers
 FPRS = (0.001, 0.01, 0.1)
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Run the whole pipeline over a folder of people and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks pipeline", description=__doc__)
     parser.add_argument(
@@ -62,7 +63,7 @@ def main(arguments):
     )
 
 
-def measured(pipeline, photos, threshold=1.0):
+def measured(pipeline: FacePipeline | _peers.Peer, photos: FaceSet, threshold: float = 1.0) -> dict:
     """The figures of a pipeline from raw photos, and how fast it was, reading included."""
     started = time.perf_counter()
     rows, embeddings, read = enrolment(pipeline, photos, tell=lambda sentence: None)
@@ -85,7 +86,7 @@ def with_misses(embeddings: np.ndarray, rows: np.ndarray, photos: int) -> np.nda
     return result
 
 
-def peers(encoder, photos):
+def peers(encoder: nn.Module, photos: FaceSet) -> dict[str, dict]:
     """The figures of the other libraries that are installed, {name: figures}."""
     result = {}
     for name, (make, packages) in _peers.PEERS.items():
@@ -102,7 +103,7 @@ def peers(encoder, photos):
     return result
 
 
-def print_peers(results):
+def print_peers(results: dict[str, dict]) -> None:
     """The same photos through other libraries; a photo without a face counts as a miss."""
     print(
         f"{'TPR and DIR at FPR and FAR 0.01, of all photos':50s}{'found':>8s}{'TPR':>22s}"
@@ -125,7 +126,7 @@ def rate(figures: dict) -> str:
     return f"{figures['tpr'][1]:.3f} [{figures['low'][1]:.3f}, {figures['high'][1]:.3f}]"
 
 
-def figures(embeddings, people, threshold, seed=0):
+def figures(embeddings: np.ndarray, people: np.ndarray, threshold: float, seed: int = 0) -> dict:
     """Pairwise verdicts at a threshold, verification rate, identification of half the people."""
     similarity, same = metrics.pairs(embeddings, people)
     passed = similarity > threshold
@@ -159,7 +160,7 @@ def figures(embeddings, people, threshold, seed=0):
     }
 
 
-def print_table(result, photos, people):
+def print_table(result: dict, photos: int, people: int) -> None:
     """The table for people."""
     print(
         f"{photos} photos of {people} people; a face was found in {result['found']:.2%}; "

@@ -17,13 +17,13 @@ from helpers import course, metrics, recognition
 from helpers.augment import Jitter
 from helpers.configured import batches_of, configured_loss
 from helpers.encoders import embed
-from helpers.settings import load_settings
+from helpers.settings import Settings, load_settings
 from helpers.training import fit
 
 RECIPES = ("ce", "margin0", "arcface", "triplet", "triplet_arcface")  # of helpers/config/loss
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Train every recipe on every fold and print the verification rate of the people held out."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks recipes", description=__doc__)
     parser.add_argument("--folds", type=int, default=4)
@@ -61,7 +61,14 @@ def main(arguments):
     print(json.dumps(result))
 
 
-def one_fold(name, faces, labels, held_out, settings, folder):
+def one_fold(
+    name: str,
+    faces: torch.Tensor,
+    labels: torch.Tensor,
+    held_out: torch.Tensor,
+    settings: Settings,
+    folder: Path,
+) -> float:
     """Train on everybody but the people held out; return their verification rate."""
     out = torch.isin(labels, held_out)
     numbers = labels[~out].unique(return_inverse=True)[1]

@@ -7,13 +7,16 @@ first, by the way of every photo of this course: MTCNN, the shipped hourglass, a
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from helpers import course, metrics
+from helpers.aligned_set import FaceArray
 from helpers.encoders import embed
 from helpers.other_encoders import OTHERS
 from helpers.recognition import unseen_faces, unseen_figures
@@ -22,7 +25,7 @@ from helpers.settings import load_settings
 FPRS = (1e-4, 1e-3, 1e-2, 5e-2, 1e-1)
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Embed a folder of people and print the figures."""
     _, encoder, data = asked_for("recognition", __doc__, arguments, course.SHIPPED_RECOGNISER)
     print(
@@ -83,7 +86,7 @@ def asked_for(name: str, doc: str, arguments: list[str], default: Path | str) ->
     return options.encoder, encoder, data
 
 
-def speeds(encoder, faces):
+def speeds(encoder: nn.Module, faces: FaceArray) -> tuple[float, float]:
     """Median milliseconds of `embed` for a face on one core; faces a second on all, in batches."""
     cores = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -95,14 +98,14 @@ def speeds(encoder, faces):
     )
 
 
-def timed(work):
+def timed(work: Callable[[], object]) -> float:
     """Seconds that a call takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
-def print_figures(result):
+def print_figures(result: dict) -> None:
     """The table for people.
 
     Retrieval is among the photos asked for alone; the distractors count in the TPR.

@@ -7,6 +7,7 @@ Writes benchmarks/studies.json after each study, which the notebook shows beside
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +17,12 @@ from helpers.files import write_text
 from helpers.freezing import LayerFreezer
 from helpers.losses import CrossEntropy, MarginHead
 from helpers.model_files import MODELS
-from helpers.settings import load_settings
+from helpers.settings import Settings, load_settings
 
 RESULTS = Path(__file__).with_name("studies.json")
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Train the choices of the studies that are named, and write their table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks studies", description=__doc__)
     parser.add_argument("studies", nargs="*", help="which, such as losses; default all")
@@ -43,7 +44,7 @@ def main(arguments):
             print(name, choice, row["seeds"], row["mean"], row["difference"], sep="   ", flush=True)
 
 
-def studies(settings):
+def studies(settings: Settings) -> dict[str, dict[str, tuple]]:
     """{study: {choice: (the loss, changes)}}; the first choice of each is the reference."""
 
     def margin(m=0.3, kind="arcface"):
@@ -73,7 +74,12 @@ def studies(settings):
     }
 
 
-def rows(choices, data, settings, seeds):
+def rows(
+    choices: dict[str, tuple],
+    data: recognition.RecognitionData,
+    settings: Settings,
+    seeds: Sequence[int],
+) -> dict[str, dict]:
     """Train each choice with each seed; return its row of the table."""
     means, result = {}, {}
     for choice, (loss, changes) in choices.items():

@@ -1,5 +1,6 @@
 """Aligned faces in their splits: what recognisers are trained on and measured with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -68,7 +69,7 @@ def aligned_faces(
     model: StackedHourglass | None,
     folder: Path,
     device: torch.device,
-    tell=print,
+    tell: Callable[[str], None] = print,
 ) -> tuple[FaceSet, np.ndarray, FaceArray]:
     """Align photos, or read them where that was done before.
 
@@ -129,7 +130,7 @@ def recognition_data(settings: Settings) -> RecognitionData:
     )
 
 
-def unseen_faces(settings: Settings, tell=print) -> SimpleNamespace:
+def unseen_faces(settings: Settings, tell: Callable[[str], None] = print) -> SimpleNamespace:
     """The aligned faces of everybody in the dataset, or of a list's probes and distractors.
 
     Nobody is trained on.

@@ -1,5 +1,6 @@
 """The command `arrange`: every photo of a folder against every other, and who belongs together."""
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,14 @@ from .files import to_csv, write_text
 from .folders import look_into, short_names
 from .photo_names import person_in
 from .photos import PhotoError
-from .pipeline import NO_PICTURE, doubts, faces_of, no_face, read_smaller
+from .pipeline import NO_PICTURE, Face, FacePipeline, doubts, faces_of, no_face, read_smaller
 from .progress import progress_bar
 from .report import write_report
 from .verdicts import clusters
+from .who_is_who import Recogniser
 
 
-def arrange(options, recogniser):
+def arrange(options: argparse.Namespace, recogniser: Recogniser) -> tuple[dict, int]:
     """All photos of a folder: report.html, matrix.png, similarity.csv and groups.csv."""
     pipeline, verifier = recogniser
     names, faces, left_out, skipped = faces_in(options, pipeline)
@@ -51,7 +53,9 @@ def arrange(options, recogniser):
     }, 0
 
 
-def faces_in(options, pipeline):
+def faces_in(
+    options: argparse.Namespace, pipeline: FacePipeline
+) -> tuple[list[str], list[Face], list[str], list[str]]:
     """The largest face of every photo of a folder that shows one, a few photos in memory at a time.
 
     Returns:

@@ -5,6 +5,7 @@ returns floats of the same range with targets. Targets are labels (N,), which st
 landmarks (N, 5, 2), which move with the picture.
 """
 
+from collections.abc import Callable
 from functools import cache
 
 import kornia.augmentation as K
@@ -44,7 +45,9 @@ class Jitter:
         self.degrees, self.scale, self.shift = degrees, scale, shift
         self.mirror, self.light, self.crop, self.size = mirror, light, crop, size
 
-    def __call__(self, images: torch.Tensor, targets: torch.Tensor):
+    def __call__(
+        self, images: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         n, device = len(images), images.device
         kept = self.crop or images.shape[-1]
         side = max(self.size or kept, -(-kept // 2))
@@ -67,7 +70,9 @@ class Jitter:
             targets = torch.where(mirrored[:, None, None], targets[:, MIRRORED], targets)
         return images, targets
 
-    def relight(self, images, uniform):
+    def relight(
+        self, images: torch.Tensor, uniform: Callable[[int, float], torch.Tensor]
+    ) -> torch.Tensor:
         """Stretch each picture about its mean grey and make it brighter or darker, in place."""
         mean = images.mean((1, 2, 3), keepdim=True)
         gain = torch.exp(uniform(1, self.light))[..., None, None]
@@ -91,7 +96,9 @@ class Degrade:
     def __init__(self, tint: float = 0.3, grey: float = 0.3, blur: float = 2.5, noise: float = 8):
         self.tint, self.grey, self.blur, self.noise = tint, grey, blur, noise
 
-    def __call__(self, images: torch.Tensor, targets):
+    def __call__(
+        self, images: torch.Tensor, targets: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         n, device = len(images), images.device
 
         def uniform(*shape):
@@ -124,7 +131,9 @@ class Photometric:
     def __init__(self, compose: bool = False):
         self.compose = compose
 
-    def __call__(self, images: torch.Tensor, targets):
+    def __call__(
+        self, images: torch.Tensor, targets: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         x, changes = images.float() / 255, self.changes(images.shape[-1])
         one = torch.randint(len(changes) + 1, (len(x),), device=x.device)
         for k, change in enumerate(changes):
@@ -155,7 +164,9 @@ class PhotometricSet:
     The set becomes six times as large; Photometric draws one of the six for each photo and epoch.
     """
 
-    def __call__(self, images: torch.Tensor, targets: torch.Tensor):
+    def __call__(
+        self, images: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         x = images.float() / 255
         changed = torch.cat([x, *(change(x) for change in Photometric.changes(images.shape[-1]))])
         return (changed * 255).clamp(0, 255), targets.repeat(6, *[1] * (targets.ndim - 1))
@@ -167,10 +178,12 @@ class PhotometricSet:
 class Compose:
     """One augmentation after another, of this module or of torchvision."""
 
-    def __init__(self, *changes):
+    def __init__(self, *changes: Callable | None):
         self.changes = [as_change(change) for change in changes]
 
-    def __call__(self, images: torch.Tensor, targets):
+    def __call__(
+        self, images: torch.Tensor, targets: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         for change in self.changes:
             images, targets = change(images, targets)
         return images, targets
@@ -186,10 +199,12 @@ class EachPicture:
         ValueError: the targets are landmarks, which it would not move, or it returns no uint8.
     """
 
-    def __init__(self, transform):
+    def __init__(self, transform: Callable):
         self.transform = transform
 
-    def __call__(self, images: torch.Tensor, targets):
+    def __call__(
+        self, images: torch.Tensor, targets: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         if targets is not None and targets.ndim == 3:
             raise ValueError(
                 "A transform of torchvision moves the picture and not its landmarks: take Jitter "
@@ -208,7 +223,7 @@ class EachPicture:
         return f"EachPicture({self.transform})"
 
 
-def as_change(transform):
+def as_change(transform: Callable | None) -> Callable | None:
     """An augmentation (or None) as it is; a transform of torchvision, or a Sequential, wrapped."""
     of_torchvision = type(transform).__module__.startswith("torchvision.")
     if of_torchvision or isinstance(transform, torch.nn.Sequential):

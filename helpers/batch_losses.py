@@ -14,7 +14,7 @@ from .ingredients import stable_name
 from .whole_batch import gather_rows, over_processes  # noqa: F401
 
 
-def in_float32(forward):
+def in_float32(forward: Callable) -> Callable:
     """Run a loss outside autocast: a margin needs more digits of a cosine than bfloat16 has."""
 
     def wrapped(self, features, labels):
@@ -24,7 +24,7 @@ def in_float32(forward):
     return wrapped
 
 
-def check_range(low, high=math.inf, **numbers):
+def check_range(low: float, high: float = math.inf, **numbers: float) -> None:
     """Refuse numbers of a loss that are not finite or not between low and high, both included."""
     for name, number in numbers.items():
         if not (math.isfinite(number) and low <= number <= high):
@@ -40,19 +40,21 @@ def spherical_variance(embeddings: torch.Tensor) -> torch.Tensor:
     return 1 - F.normalize(embeddings.detach(), dim=1).mean(0).norm()
 
 
-def pairwise_distances(embeddings, squared=False):
+def pairwise_distances(embeddings: torch.Tensor, squared: bool = False) -> torch.Tensor:
     """Euclidean distances (N, N) of unit embeddings: |a - b|^2 = 2 - 2 a.b, differentiable at 0."""
     square = (2 - 2 * embeddings @ embeddings.T).clamp(min=0)
     return square if squared else (square + 1e-12).sqrt()
 
 
-def pairs(labels):
+def pairs(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Which pairs (N, N) of a batch are positive (one person, two photos) and which negative."""
     same = labels[:, None] == labels
     return same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device), ~same
 
 
-def mine_triplets(distance, labels, mining, margin):
+def mine_triplets(
+    distance: torch.Tensor, labels: torch.Tensor, mining: str, margin: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Choose triplets of a batch.
 
     Memory grows with the cube of the batch, but for hard; `TripletLoss` needs no list of triplets.
@@ -115,7 +117,9 @@ class TripletLoss(nn.Module):
 
     @in_float32
     @over_processes
-    def forward(self, features, labels):
+    def forward(
+        self, features: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         distance = pairwise_distances(F.normalize(features), self.squared)
         total, slope, near, far, active = self.sums(distance.detach(), labels)
         # its value is the cost of all triplets, its derivative by each distance what `slope` says
@@ -131,7 +135,7 @@ class TripletLoss(nn.Module):
         return cost / active.clamp(min=1) + 0 * features.sum(), health
 
     @torch.no_grad()
-    def sums(self, distance, labels):
+    def sums(self, distance: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """What the loss needs of all chosen triplets.
 
         Args:
@@ -171,14 +175,14 @@ class TripletLoss(nn.Module):
             count.index_put_(side, torch.ones_like(steep), accumulate=True)
         return cost.sum(), slope, near, far, (cost > 0).sum()
 
-    def cost(self, gap):
+    def cost(self, gap: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cost of triplets, and its derivative by d(a, p); gap: d(a, n) - d(a, p)."""
         if self.soft:
             return F.softplus(-gap), torch.sigmoid(-gap)
         cost = F.relu(self.margin - gap)
         return cost, (cost > 0).float()
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         miner = stable_name(self.mining, "miner") if callable(self.mining) else self.mining
         return f"margin={self.margin}, mining={miner}, squared={self.squared}, soft={self.soft}"
 
@@ -195,14 +199,16 @@ class ContrastiveLoss(nn.Module):
         s: what the cosines are multiplied by, one over the paper's temperature; above 0.
     """
 
-    def __init__(self, s=16.0):
+    def __init__(self, s: float = 16.0):
         super().__init__()
         check_range(1e-6, s=s)
         self.s = s
 
     @in_float32
     @over_processes
-    def forward(self, features, labels):
+    def forward(
+        self, features: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         unit = F.normalize(features)
         itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
         positive, negative = pairs(labels)
@@ -219,5 +225,5 @@ class ContrastiveLoss(nn.Module):
         }
         return (missed / positive.sum(1).clamp(min=1)).sum() / several.sum().clamp(min=1), health
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"s={self.s}"

@@ -55,7 +55,7 @@ class _CodeReader:
     def __init__(self):
         self.texts, self.seen = {}, set()
 
-    def visit(self, thing, file, name):
+    def visit(self, thing: object, file: str | None, name: str) -> None:
         """Tell a thing that code of `file` calls `name`; code of ours under its own file, once."""
         if isinstance(thing, (FunctionType, type)):
             file = _file_of(thing)

@@ -7,6 +7,7 @@ import argparse
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 
 from . import metrics, plots
 from .aligned_data import unseen_faces
@@ -20,7 +21,7 @@ from .evaluation import unseen_figures
 from .faces import folder_of_people
 from .files import short_name
 from .forget import forget
-from .gallery import name_or_unknown
+from .gallery import Gallery, name_or_unknown
 from .model_files import (
     SHIPPED_RECOGNISER,
     doubts_about,
@@ -38,9 +39,9 @@ from .pipeline import (
     no_face,
     read_smaller,
 )
-from .settings import load_settings
+from .settings import Settings, load_settings
 from .verdicts import UNDECIDED, name_faces
-from .verification import measure
+from .verification import Verifier, measure
 from .who_is_who import Recogniser, verify
 
 FPRS = (1e-3, 1e-2, 1e-1)
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> tuple[dict, int]:
     return command(options, Recogniser(pipeline, load_verifier(options.encoder)))
 
 
-def predict(options, recogniser):
+def predict(options: argparse.Namespace, recogniser: Recogniser) -> tuple[dict, int]:
     """The largest faces of two photos or more, each pair with its similarity and verdict."""
     faces, (pipeline, verifier) = [], recogniser
     for path, _, found, sentence in faces_of(pipeline, read_smaller, options.photos):
@@ -106,7 +107,7 @@ def predict(options, recogniser):
     return result, int(not all(pair["same"] for pair in pairs))
 
 
-def identify(options, recogniser):
+def identify(options: argparse.Namespace, recogniser: Recogniser) -> tuple[dict, int]:
     """Every face of some photos, named after the most similar person of a gallery, or unknown."""
     pipeline, verifier = recogniser
     known, results, skipped = new_gallery(options, pipeline), [], []
@@ -147,7 +148,7 @@ def identify(options, recogniser):
     return result, 2 if len(skipped) == len(options.photos) else 0
 
 
-def tell_threshold(options, verifier, photos):
+def tell_threshold(options: argparse.Namespace, verifier: Verifier, photos: int) -> None:
     """What a face needs for a name, and what this costs in a large gallery."""
     if (least := verifier.fprs[0] * photos) > options.fpr:
         answer(
@@ -164,7 +165,7 @@ def tell_threshold(options, verifier, photos):
     )
 
 
-def new_gallery(options, pipeline):
+def new_gallery(options: argparse.Namespace, pipeline: FacePipeline) -> Gallery:
     """The largest face of every photo in a folder of people, enrolled; the others are told."""
     name = short_name(replace(load_settings(), dataset=options.gallery).dataset_name)
     people = folder_of_people(options.gallery)
@@ -188,13 +189,13 @@ def new_gallery(options, pipeline):
     return known
 
 
-def people_in(options):
+def people_in(options: argparse.Namespace) -> SimpleNamespace:
     """The aligned faces of a folder of people; what was left out is told."""
     settings = replace(load_settings(), dataset=options.folder, split="")
     return unseen_faces(settings, lambda sentence: answer(options, sentence))
 
 
-def evaluate(options, pipeline):
+def evaluate(options: argparse.Namespace, pipeline: FacePipeline) -> tuple[dict, int]:
     """Verification rate and retrieval of unseen people; with --save their thresholds are saved."""
     data = people_in(options)
     people = [data.probe_names[label] for label in set(data.probe_labels)]
@@ -219,7 +220,7 @@ def evaluate(options, pipeline):
     }, 0
 
 
-def draw_map(options, pipeline):
+def draw_map(options: argparse.Namespace, pipeline: FacePipeline) -> tuple[dict, int]:
     """outputs/map.html of a folder of people."""
     data = people_in(options)
     people = [data.probe_names[person] for person in data.probe_labels]
@@ -229,7 +230,7 @@ def draw_map(options, pipeline):
     return {"map": str(path), "photos": len(people)}, 0
 
 
-def forget_person(options, settings):
+def forget_person(options: argparse.Namespace, settings: Settings) -> tuple[dict, int]:
     """Delete a person from galleries, aligned sets and pictures; what remains is told."""
     done = forget(options.name, settings.data_dir, settings.runs_dir, options.out)
     answer(options, "\n".join(done))

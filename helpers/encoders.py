@@ -57,7 +57,7 @@ class Encoder(nn.Module):
         flat_head: bool = False,
         hide: tuple = (),
         mirror: bool = True,
-        **options,
+        **options: object,
     ):
         super().__init__()
         self.settings = {"name": name, "dim": dim, "size": size}

@@ -1,7 +1,7 @@
 """Enrolment: the photos of known people become the embeddings of a gallery."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,11 @@ def enrolment(
 
 
 def faces_by_photo(
-    pipeline: FacePipeline, photos: FaceSet, numbers, tell: Callable, piece: int = 64
+    pipeline: FacePipeline,
+    photos: FaceSet,
+    numbers: Sequence[int] | np.ndarray,
+    tell: Callable,
+    piece: int = 64,
 ) -> Iterator[tuple[int, list[Face]]]:
     """Yield (number, faces) of those photos that could be read: no faces, or the largest first."""
     bar = progress_bar(numbers, unit="photo", disable=len(numbers) <= piece)

@@ -1,9 +1,11 @@
 """First station: photos of people, read one by one; and the folders in which they lie."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from .folders import is_hidden, listed, look_into, natural_order
 from .photos import in_pieces, paste_on_canvas, read_photo
@@ -39,7 +41,7 @@ class FaceSet:
     def __len__(self) -> int:
         return len(self.files)
 
-    def photo(self, i: int):
+    def photo(self, i: int) -> torch.Tensor:
         """Photo i, uint8 (3, H, W); PhotoError if it can't be read."""
         photo = read_photo(self.files[i])
         return photo if self.canvas is None else paste_on_canvas(photo, self.canvas)
@@ -50,13 +52,15 @@ class FaceSet:
             return self.keys[i]
         return f"{self.names[self.labels[i]]}/{Path(self.files[i]).name.removesuffix('.jpg')}"
 
-    def pieces(self, index=None, most=64):
+    def pieces(
+        self, index: Iterable[int] | None = None, most: int = 64
+    ) -> Iterator[tuple[list, list, dict]]:
         """The photos (of an index) a few at a time: photos, numbers, {number: sentence}."""
         return in_pieces(
             self.photo, range(len(self)) if index is None else index, lambda i: self.files[i], most
         )
 
-    def read(self, index=None):
+    def read(self, index: Iterable[int] | None = None) -> tuple[list, list, dict]:
         """The photos (of an index) that can be read, their numbers, and {number: sentence}.
 
         The sentences are about photos that can't be read.
@@ -68,7 +72,7 @@ class FaceSet:
             bad |= left_out
         return photos, numbers, bad
 
-    def subset(self, index) -> "FaceSet":
+    def subset(self, index: Sequence | np.ndarray) -> "FaceSet":
         """The photos that `index` selects, a boolean mask or integers."""
         index = np.flatnonzero(index) if np.asarray(index).dtype == bool else np.asarray(index, int)
         return replace(
@@ -79,7 +83,7 @@ class FaceSet:
             landmarks=None if self.landmarks is None else self.landmarks[index],
         )
 
-    def of_people(self, labels) -> "FaceSet":
+    def of_people(self, labels: Sequence[int] | np.ndarray) -> "FaceSet":
         """All photos of the given people (their numbers)."""
         return self.subset(np.isin(self.labels, labels))
 

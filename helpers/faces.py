@@ -5,6 +5,7 @@
 
 import importlib.util
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,9 @@ LANDMARK_COLUMNS = [
 ]
 
 
-def load_faces(dataset: str, data_dir: str | Path = "data", tell=print) -> FaceSet:
+def load_faces(
+    dataset: str, data_dir: str | Path = "data", tell: Callable[[str], None] = print
+) -> FaceSet:
     """The FaceSet of a dataset.
 
     Args:

@@ -6,6 +6,7 @@ import inspect
 import os
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from .files import read_csv, to_csv, write_text
@@ -63,7 +64,7 @@ def _content(file):
         return ""
 
 
-def code_fingerprint(*functions) -> str:
+def code_fingerprint(*functions: Callable) -> str:
     """A digest of functions' code, without comments, docstrings, type annotations and layout."""
     digest = hashlib.blake2b(digest_size=6)
     for function in functions:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from .photos import PHOTO_SUFFIXES, plain_cause
@@ -38,18 +39,18 @@ def is_picture(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
 
 
-def natural_order(path):
+def natural_order(path: Path) -> tuple[list[int | str], str]:
     """A sorting key that puts `photo 2` before `photo 10`; equal numbers go by their letters."""
     parts = re.split(r"(\d+)", path.name)
     return [int(part) if part.isdecimal() else part for part in parts], path.name
 
 
-def picture_files(folder) -> list[Path]:
+def picture_files(folder: str | Path) -> list[Path]:
     """The pictures in a folder and in those below it, by name, 2 before 10."""
     return look_into(folder)[0]
 
 
-def look_into(folder) -> tuple[list[Path], list[str]]:
+def look_into(folder: str | Path) -> tuple[list[Path], list[str]]:
     """The pictures in a folder and below it, by name, and sentences about what else is there."""
     folder, pictures, others, notes = Path(folder), [], Counter(), []
     if not folder.is_dir():
@@ -96,13 +97,13 @@ def counted(others: dict[str, int]) -> str:
     )
 
 
-def listed(names, most: int = 5) -> str:
+def listed(names: Iterable, most: int = 5) -> str:
     """The first names, and how many more there are."""
     names = list(map(str, names))
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def short_names(files: list[Path], folder) -> list[str]:
+def short_names(files: list[Path], folder: str | Path) -> list[str]:
     """What to call files: without folder and ending, as far as that tells them apart."""
     paths = [file.relative_to(folder).as_posix() for file in files]
     bare = [path[: -len(Path(path).suffix)] if Path(path).suffix else path for path in paths]

@@ -47,7 +47,7 @@ def _letters():
     return {number for font in fonts for number in font.get_charmap()}
 
 
-def drawable(text) -> str:
+def drawable(text: object) -> str:
     """The text, with letters that no font has as numbers, ⟨5c0f 660e⟩: two names stay two names."""
     known = _letters()
     unknown = "".join(
@@ -62,7 +62,7 @@ def drawable(text) -> str:
     )
 
 
-def plain(name) -> str:
+def plain(name: object) -> str:
     """A name as it stands, whoever gave it: no formula between dollars, no line breaks, short."""
     name = drawable(" ".join(str(name).split()))
     return (name if len(name) <= 60 else f"{name[:59]}…").replace("$", r"\$")

@@ -10,7 +10,7 @@ from .gallery import Gallery
 PICTURES = ("identify", "arrange", "map.html")  # in outputs/: whoever is on them
 
 
-def forget(name: str, data_dir, runs_dir, out) -> list[str]:
+def forget(name: str, data_dir: str | Path, runs_dir: str | Path, out: str | Path) -> list[str]:
     """Delete a person from galleries, aligned sets and pictures.
 
     Args:

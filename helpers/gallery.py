@@ -72,7 +72,7 @@ class Gallery:
         people: Iterable,
         sources: Iterable | None = None,
         batch_size: int = 64,
-        **options,
+        **options: object,
     ) -> None:
         """Embed aligned faces (N, 3, 112, 112) and add them; options go to `embed`."""
         self.check_encoder(encoder)
@@ -93,7 +93,7 @@ class Gallery:
             )
         self.encoder_id = encoder_id
 
-    def remove(self, person) -> int:
+    def remove(self, person: object) -> int:
         """Forget all photos of a person; returns how many they were."""
         others = np.array([name != person for name in self.people], bool)
         if others.all():
@@ -215,7 +215,7 @@ class Gallery:
         return gallery
 
 
-def name_or_unknown(name) -> str:
+def name_or_unknown(name: object) -> str:
     """A name as it is shown: "unknown" for None; quotes around a person who is called so."""
     if name is None:
         return "unknown"

@@ -4,17 +4,23 @@ Unseen identities are never looked at while training; this is what shows overfit
 `best=` may choose by.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from .aligned_data import RecognitionData
 from .metrics import knn_correct
 
 GALLERY = 4  # training photos of each person that kNN compares with: enough for a curve, and cheap
 PROBES = 2000  # held-out photos at most, spread evenly
 
 
-def held_out(data, loss):
+def held_out(
+    data: RecognitionData, loss: nn.Module
+) -> Callable[[nn.Module], dict[str, float]] | None:
     """The function `evaluate` of `fit`.
 
     Args:

@@ -17,7 +17,9 @@ if faiss and sys.platform == "darwin":
     faiss.omp_set_num_threads(1)
 
 
-def new_index(kind: str, embeddings: np.ndarray, ids: np.ndarray | None = None):
+def new_index(
+    kind: str, embeddings: np.ndarray, ids: np.ndarray | None = None
+) -> "faiss.Index | TorchIndex":
     """A faiss index over unit embeddings (N, D) with `search(queries (M, D), k)`.
 
     Its search returns cosines and ids, each (M, k), best first. Cells keep an id for each photo

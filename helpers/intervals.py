@@ -6,7 +6,13 @@ from scipy.stats import beta, norm, t
 from . import gates
 
 
-def interval(values, labels, resamples=1000, seed=0, difference=False):
+def interval(
+    values: np.ndarray,
+    labels: np.ndarray,
+    resamples: int = 1000,
+    seed: int = 0,
+    difference: bool = False,
+) -> tuple[float, float]:
     """95 % interval of a mean over photos, when people are drawn anew.
 
     A bootstrap over people, its quantiles set a little further out, as Student's t is for so few
@@ -42,7 +48,9 @@ def interval(values, labels, resamples=1000, seed=0, difference=False):
     return tuple(map(float, at_the_edge(low, high, values.mean(), n)))
 
 
-def at_the_edge(low, high, mean, people):
+def at_the_edge(
+    low: float | np.ndarray, high: float | np.ndarray, mean: float | np.ndarray, people: int
+) -> tuple[float | np.ndarray, float | np.ndarray]:
     """Bootstrap intervals (low, high), with exact ones in the place of those that end at 0 or 1.
 
     Where no more than one person's worth of photos is wrong (or right), and the bootstrap ends at 1
@@ -60,7 +68,7 @@ def at_the_edge(low, high, mean, people):
     return np.where(edge, exact[0], low)[()], np.where(edge, exact[1], high)[()]
 
 
-def summary(values, labels, difference=False):
+def summary(values: np.ndarray, labels: np.ndarray, difference: bool = False) -> str:
     """The mean of values (N,), one for each photo, and its interval: `0.89 [0.80, 0.97]`."""
     low, high = interval(values, labels, difference=difference)
     return f"{np.mean(values):.2f} [{low:.2f}, {high:.2f}]"

@@ -77,7 +77,7 @@ def to_crop_pixels(landmarks: torch.Tensor) -> torch.Tensor:
 class Residual(nn.Module):
     """Bottleneck residual with normalisation first: 1x1 to half the channels, 3x3, 1x1 back."""
 
-    def __init__(self, inputs, outputs):
+    def __init__(self, inputs: int, outputs: int):
         super().__init__()
         half = outputs // 2
         sizes = ((inputs, half, 1), (half, half, 3), (half, outputs, 1))
@@ -94,7 +94,7 @@ class Residual(nn.Module):
         )
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(x) + self.skip(x)
 
 
@@ -108,7 +108,7 @@ class Hourglass(nn.Module):
             for them at little cost.
     """
 
-    def __init__(self, depth, channels, grow=0):
+    def __init__(self, depth: int, channels: int, grow: int = 0):
         super().__init__()
         wider = channels + grow
         self.skip = Residual(channels, channels)
@@ -116,7 +116,7 @@ class Hourglass(nn.Module):
         self.inner = Hourglass(depth - 1, wider, grow) if depth > 1 else Residual(wider, wider)
         self.up = Residual(wider, channels)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         inner = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
         return self.skip(x) + F.interpolate(inner, scale_factor=2)
 
@@ -131,7 +131,7 @@ class StackedHourglass(nn.Module):
         grow: further channels at each halving.
     """
 
-    def __init__(self, channels=64, stacks=1, depth=4, grow=0):
+    def __init__(self, channels: int = 64, stacks: int = 1, depth: int = 4, grow: int = 0):
         super().__init__()
         self.settings = {"channels": channels, "stacks": stacks, "depth": depth, "grow": grow}
         self.stem = nn.Sequential(
@@ -185,11 +185,13 @@ class HeatmapLoss(nn.Module):
     what all zeros would cost, and `peak`, the highest value.
     """
 
-    def __init__(self, sigma=2.0):
+    def __init__(self, sigma: float = 2.0):
         super().__init__()
         self.sigma = sigma
 
-    def forward(self, heatmaps, landmarks):
+    def forward(
+        self, heatmaps: torch.Tensor, landmarks: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         goal = encode_heatmaps(to_heatmap_pixels(landmarks), self.sigma)[:, None]
         weight = 1 + 20 * goal
         loss = (weight * (heatmaps.float() - goal) ** 2).mean()
@@ -199,7 +201,7 @@ class HeatmapLoss(nn.Module):
             "peak": heatmaps.detach().max().float(),
         }
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"sigma={self.sigma}"
 
 

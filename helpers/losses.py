@@ -6,6 +6,7 @@ under autocast, and returns a scalar and a dict of numbers that show a collapse 
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -218,12 +219,12 @@ class Mixture(nn.Module):
         return total, health
 
     @property
-    def logits(self):
+    def logits(self) -> Callable:
         """The `logits` of the part that has a classifier; AttributeError if none has."""
         return self._classifier().logits
 
     @property
-    def classes(self):
+    def classes(self) -> int:
         """How many classes that classifier has."""
         return self._classifier().classes
 

@@ -21,7 +21,7 @@ from .pairs import (  # noqa: F401  and metrics.pairs
 from .rates import allowed, tpr_at_fpr, verification_rate  # noqa: F401
 
 
-def retrieval(embeddings, labels) -> dict[str, np.ndarray]:
+def retrieval(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     """Every photo as a query among all others.
 
     Musgrave et al. 2020, A Metric Learning Reality Check, https://arxiv.org/abs/2003.08505.
@@ -76,7 +76,13 @@ def _nearest(similarity, k):
     return np.take_along_axis(columns, order, 1)
 
 
-def knn_correct(train, train_labels, test, test_labels, k=5) -> np.ndarray:
+def knn_correct(
+    train: np.ndarray,
+    train_labels: np.ndarray,
+    test: np.ndarray,
+    test_labels: np.ndarray,
+    k: int = 5,
+) -> np.ndarray:
     """For each test photo: do its k nearest training photos vote for the right person?
 
     A vote weighs the inverse of the cosine distance, so two near photos outvote three far ones.
@@ -97,7 +103,13 @@ def knn_correct(train, train_labels, test, test_labels, k=5) -> np.ndarray:
 
 
 def open_set(
-    gallery, gallery_labels, probes, probe_labels, impostors, far=0.01, impostor_labels=None
+    gallery: np.ndarray,
+    gallery_labels: np.ndarray,
+    probes: np.ndarray,
+    probe_labels: np.ndarray,
+    impostors: np.ndarray,
+    far: float = 0.01,
+    impostor_labels: np.ndarray | None = None,
 ) -> tuple[np.ndarray, float]:
     """Who is this, if anybody we know? Detection and identification rate (DIR) at a FAR.
 

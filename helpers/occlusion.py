@@ -59,7 +59,9 @@ class MaskAugmentation:
             )
         self.p, self.parts, self.fill, self.shift, self.scale = p, tuple(parts), fill, shift, scale
 
-    def __call__(self, faces: torch.Tensor, targets):
+    def __call__(
+        self, faces: torch.Tensor, targets: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Faces (N, 3, H, H) of 0 to 255 -> floats with occlusions; the targets as they came."""
         n, side, device = len(faces), faces.shape[-1], faces.device
         shapes = torch.stack([self.cover(name) for name in self.parts]).to(device)

@@ -5,10 +5,16 @@ import time
 from functools import partial
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from tqdm import tqdm
 
 from .devices import ahead, move, seed_all, take
+from .runs import Run
+from .training_plan import Plan
 
 
 class Step(nn.Module):
@@ -18,12 +24,22 @@ class Step(nn.Module):
         super().__init__()
         self.parts = parts
 
-    def forward(self, images, targets):
+    def forward(self, images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, dict]:
         return self.parts["loss"](self.parts["model"](images), targets)
 
 
 def one_epoch(
-    epoch, step_module, parts, optimiser, scheduler, images, targets, plan, accelerator, bar, run
+    epoch: int,
+    step_module: nn.Module,
+    parts: nn.ModuleDict,
+    optimiser: Optimizer,
+    scheduler: LRScheduler,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    plan: Plan,
+    accelerator: Accelerator,
+    bar: tqdm,
+    run: Run,
 ) -> tuple[dict, float]:
     """Train on every batch once.
 
@@ -129,7 +145,7 @@ def _step_schedule(scheduler, plan, steps, seconds, accelerator):
         scheduler.step()
 
 
-def stop_unless_finite(tensor: torch.Tensor, run, epoch: int, lr: float) -> None:
+def stop_unless_finite(tensor: torch.Tensor, run: Run, epoch: int, lr: float) -> None:
     """Raise a ValueError that says what to do if a loss or a weight is infinite or not a number."""
     if torch.isfinite(tensor).all():
         return

@@ -15,13 +15,13 @@ SCHEDULES = ("onecycle", "cosine", "restarts", "warmup", "constant")
 
 def new_schedule(
     name: str,
-    optimiser,
+    optimiser: torch.optim.Optimizer,
     lr: float,
     total: int,
     epoch: int,
     T_0: int = 3,
     eta_min: float | None = None,
-):
+) -> lr_scheduler.LRScheduler:
     """A torch scheduler that is stepped after each batch.
 
     Args:

@@ -44,7 +44,7 @@ class OtherEncoder(nn.Module):
             torch.tensor(float(zlib.crc32(file.read_bytes()))), requires_grad=False
         )
 
-    def forward(self, faces: torch.Tensor, attn_mask=None) -> torch.Tensor:
+    def forward(self, faces: torch.Tensor, attn_mask: torch.Tensor | None = None) -> torch.Tensor:
         if attn_mask is not None:
             raise ValueError(
                 f"An attention mask is for vision transformers; '{self.settings['name']}' is none."
@@ -118,7 +118,7 @@ class FaceNet(nn.Module):
             {key: value for key, value in state.items() if not key.startswith("logits.")}
         )
 
-    def forward(self, faces: torch.Tensor, attn_mask=None) -> torch.Tensor:
+    def forward(self, faces: torch.Tensor, attn_mask: torch.Tensor | None = None) -> torch.Tensor:
         if attn_mask is not None:
             raise ValueError("An attention mask is for vision transformers; 'facenet' is none.")
         large = nn.functional.interpolate(

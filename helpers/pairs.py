@@ -3,12 +3,19 @@
 Embeddings are unit length, float32 (N, D); similarity is cosine; people are integers (N,).
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from . import gates
 
 
-def pairs(embeddings, labels, distractors=None, distractor_labels=None):
+def pairs(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    distractors: np.ndarray | None = None,
+    distractor_labels: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Every pair that the verification rate looks at, all at once.
 
     Args:
@@ -28,7 +35,12 @@ def pairs(embeddings, labels, distractors=None, distractor_labels=None):
     )
 
 
-def pairs_by_person(embeddings, labels, distractors=None, distractor_labels=None):
+def pairs_by_person(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    distractors: np.ndarray | None = None,
+    distractor_labels: np.ndarray | None = None,
+) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
     """The same pairs, one probe identity at a time: (person, positives, negatives, other people).
 
     positives: the similarities (flat) within the person.  negatives: (K, M), the person's K photos

@@ -6,6 +6,7 @@ import stat
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import IO
 
 import numpy as np
 import torch
@@ -54,7 +55,9 @@ class PhotoError(ValueError):
     """A single photo that can't be used; the sentence says why. Callers skip it and go on."""
 
 
-def read_photo(path, name=None):
+def read_photo(
+    path: str | os.PathLike | IO[bytes], name: str | os.PathLike | None = None
+) -> torch.Tensor:
     """Read one picture of the kinds named above, upright, as uint8 RGB (3, H, W).
 
     path: of a file, or an open file, with a name for the error's sentence. What is transparent
@@ -174,7 +177,7 @@ def plain_cause(error: BaseException) -> str:
 
 
 @contextmanager
-def guard(name, tell: Callable[[str], None]):
+def guard(name: object, tell: Callable[[str], None]) -> Iterator[None]:
     """The one guard of every loop over photos.
 
     Whatever goes wrong with this one, `tell` gets a sentence that names it, and the loop goes on.
@@ -191,7 +194,11 @@ def guard(name, tell: Callable[[str], None]):
 
 
 def in_pieces(
-    read: Callable, items: Iterable, name=str, most: int = 64, pixels: int = PIECE_PIXELS
+    read: Callable,
+    items: Iterable,
+    name: Callable = str,
+    most: int = 64,
+    pixels: int = PIECE_PIXELS,
 ) -> Iterator[tuple[list, list, dict]]:
     """Read photos one after another, in pieces that fit into memory whatever their size.
 
@@ -217,7 +224,9 @@ def in_pieces(
         yield photos, kept, bad
 
 
-def together_or_alone(work: Callable, photos: list, items: list, bad: dict, name=str) -> dict:
+def together_or_alone(
+    work: Callable, photos: list, items: list, bad: dict, name: Callable = str
+) -> dict:
     """{item: answer}, where work(photos) gives an answer for each photo.
 
     Should it fail, each photo is tried alone, so that none takes the others with it. Where one
@@ -235,7 +244,7 @@ def together_or_alone(work: Callable, photos: list, items: list, bad: dict, name
     return answers
 
 
-def paste_on_canvas(photo, side):
+def paste_on_canvas(photo: torch.Tensor, side: int) -> torch.Tensor:
     """Paste a photo (3, H, W) in the middle of a canvas (3, side, side) of its border's colour.
 
     MTCNN was trained on heads with room around them; a photo cut at the ears has none.

@@ -51,7 +51,7 @@ def read_pictures(
     return photos, read, skipped
 
 
-def read_smaller(path, name: str | None = None) -> torch.Tensor:
+def read_smaller(path: str | Path, name: str | None = None) -> torch.Tensor:
     """`read_photo`, made smaller if it is longer than 2,048 pixels."""
     photo = read_photo(path, name)
     return shrink(photo, min(1, LONGEST / max(photo.shape)))

@@ -25,7 +25,9 @@ from .plots_style import (
 
 
 @styled
-def curves(histories: Mapping[str, list], panels: Mapping[str, str], title=None) -> Figure:
+def curves(
+    histories: Mapping[str, list], panels: Mapping[str, str], title: str | None = None
+) -> Figure:
     """Training curves, one panel for each column; photos held out are dashed.
 
     Args:
@@ -60,7 +62,15 @@ def curves(histories: Mapping[str, list], panels: Mapping[str, str], title=None)
 
 
 @styled
-def lines(x, heights: Mapping[str, Sequence], xlabel, ylabel, title=None, styles=None, bands=None):
+def lines(
+    x: Sequence | np.ndarray,
+    heights: Mapping[str, Sequence],
+    xlabel: str,
+    ylabel: str,
+    title: str | None = None,
+    styles: Mapping[str, dict] | None = None,
+    bands: Mapping[str, tuple] | None = None,
+) -> Figure:
     """Named lines over one x axis; a line named `chance` is grey and dotted.
 
     Args:
@@ -86,7 +96,12 @@ def _lines(axis, x, heights, styles, bands):
 
 
 @styled
-def rate_curves(rates: Mapping[str, Sequence], fpr, title=None, bands=None) -> Figure:
+def rate_curves(
+    rates: Mapping[str, Sequence],
+    fpr: Sequence | np.ndarray,
+    title: str | None = None,
+    bands: Mapping[str, tuple] | None = None,
+) -> Figure:
     """Verification rate: share of positive pairs accepted against that of negative ones, log axis.
 
     Args:
@@ -107,7 +122,13 @@ def rate_curves(rates: Mapping[str, Sequence], fpr, title=None, bands=None) -> F
 
 
 @styled
-def bars(heights: Mapping[str, float], label, title=None, intervals=None, line=None) -> Figure:
+def bars(
+    heights: Mapping[str, float],
+    label: str,
+    title: str | None = None,
+    intervals: Mapping[str, tuple] | None = None,
+    line: tuple[float, str] | None = None,
+) -> Figure:
     """Named bars, the value at the foot of each.
 
     Args:
@@ -138,7 +159,14 @@ def bars(heights: Mapping[str, float], label, title=None, intervals=None, line=N
 
 
 @styled
-def dots(values: Mapping[str, float], intervals, label, title=None, marks=None, kinds=None):
+def dots(
+    values: Mapping[str, float],
+    intervals: Mapping[str, tuple],
+    label: str,
+    title: str | None = None,
+    marks: Mapping[str, float] | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> Figure:
     """A row for each name, first on top: its value as a dot, its interval as a line.
 
     Args:
@@ -169,7 +197,13 @@ def dots(values: Mapping[str, float], intervals, label, title=None, marks=None, 
 
 
 @styled
-def similarity_histograms(sets, title=None, threshold=None, sharex=True, columns=3) -> Figure:
+def similarity_histograms(
+    sets: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    title: str | None = None,
+    threshold: float | Mapping[str, float] | None = None,
+    sharex: bool = True,
+    columns: int = 3,
+) -> Figure:
     """Cosine similarities of pairs: of two people filled, of one person outlined and hatched.
 
     Args:
@@ -211,7 +245,13 @@ def similarity_histograms(sets, title=None, threshold=None, sharex=True, columns
 
 
 @styled
-def scatter_people(positions, labels, names=None, title=None, faces=None) -> Figure:
+def scatter_people(
+    positions: np.ndarray,
+    labels: np.ndarray,
+    names: Mapping | Sequence | None = None,
+    title: str | None = None,
+    faces: Mapping[int, torch.Tensor] | None = None,
+) -> Figure:
     """A map of embeddings: a colour and marker for each person, with the name or a face beside.
 
     Args:

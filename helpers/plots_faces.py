@@ -1,5 +1,7 @@
 """Figures of photos and faces: grids, landmarks, heatmaps, neighbours, boxes, similarities."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -15,7 +17,13 @@ from .plots_style import COLOURS, GREY, RIGHT, WIDTH, WRONG, done, picture, styl
 
 @styled
 def pictures(
-    images, titles=None, title=None, columns=8, side=1.5, frames=None, dashed=None
+    images: Sequence | torch.Tensor,
+    titles: Sequence | None = None,
+    title: str | None = None,
+    columns: int = 8,
+    side: float = 1.5,
+    frames: Sequence | None = None,
+    dashed: Sequence[bool] | None = None,
 ) -> Figure:
     """A grid of photos.
 
@@ -40,7 +48,12 @@ def pictures(
 
 @styled
 def landmarks_on(
-    images, landmark_sets: Mapping, titles=None, title=None, columns=8, side=1.6
+    images: Sequence | torch.Tensor,
+    landmark_sets: Mapping,
+    titles: Sequence | None = None,
+    title: str | None = None,
+    columns: int = 8,
+    side: float = 1.6,
 ) -> Figure:
     """Photos with one or more sets of landmarks, a colour and a marker for each set.
 
@@ -65,7 +78,9 @@ def landmarks_on(
 
 
 @styled
-def heatmaps(crop, maps, names: Sequence[str], title=None) -> Figure:
+def heatmaps(
+    crop: torch.Tensor, maps: torch.Tensor, names: Sequence[str], title: str | None = None
+) -> Figure:
     """A crop (3, H, W) and beside it its heatmaps (5, h, w), from 0 to 1."""
     figure, axes = plt.subplots(1, 1 + len(maps), figsize=(WIDTH, 2))
     picture(axes[0], crop, "crop")
@@ -79,7 +94,13 @@ def heatmaps(crop, maps, names: Sequence[str], title=None) -> Figure:
 
 @styled
 def over_faces(
-    faces, maps, titles=None, title=None, columns=8, cmap="inferno", alpha=0.55
+    faces: Sequence | torch.Tensor,
+    maps: Sequence | torch.Tensor,
+    titles: Sequence | None = None,
+    title: str | None = None,
+    columns: int = 8,
+    cmap: str = "inferno",
+    alpha: float = 0.55,
 ) -> Figure:
     """Faces (N, 3, H, W) with a map (N, h, w), such as attention or a region, laid over each."""
     figure = pictures(faces, titles, title, min(columns, len(faces)), 1.8)
@@ -91,7 +112,14 @@ def over_faces(
 
 
 @styled
-def neighbours(queries, found, right, titles=None, title=None, side=1.3) -> Figure:
+def neighbours(
+    queries: Sequence | torch.Tensor,
+    found: Sequence | torch.Tensor,
+    right: Sequence | np.ndarray,
+    titles: Sequence | None = None,
+    title: str | None = None,
+    side: float = 1.3,
+) -> Figure:
     """A row for each query: the query, then its neighbours, with a tick if right, a cross if not.
 
     Args:
@@ -117,7 +145,12 @@ def neighbours(queries, found, right, titles=None, title=None, side=1.3) -> Figu
 
 @styled
 def similarity_matrix(
-    similarity, faces, names: Sequence, title=None, threshold=None, groups=None
+    similarity: np.ndarray,
+    faces: Sequence | torch.Tensor,
+    names: Sequence,
+    title: str | None = None,
+    threshold: float | None = None,
+    groups: Sequence | None = None,
 ) -> Figure:
     """A square of similarities, faces along both sides, a frame where a cell is above threshold.
 
@@ -162,7 +195,13 @@ def _square(axis: Axes, x, y, side, colour, width) -> None:
 
 
 @styled
-def boxes_on(photo, faces, labels: Sequence, right=None, title=None) -> Figure:
+def boxes_on(
+    photo: torch.Tensor,
+    faces: Sequence,
+    labels: Sequence,
+    right: Sequence[bool | None] | None = None,
+    title: str | None = None,
+) -> Figure:
     """A photo (3, H, W) with a frame and a label for each Face.
 
     Args:
@@ -186,7 +225,7 @@ def boxes_on(photo, faces, labels: Sequence, right=None, title=None) -> Figure:
 
 
 @styled
-def stations(photo, face, title=None) -> Figure:
+def stations(photo: torch.Tensor, face: object, title: str | None = None) -> Figure:
     """A photo with its box and landmarks, the aligned face, its embedding as a strip of colours."""
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.5))
     picture(axes[0], photo, "photo, box and five landmarks")

@@ -64,7 +64,7 @@ def _arrow(axis: Axes, start, y, end, text=""):
 
 
 @styled
-def mask_beside_face(face: torch.Tensor, visible: torch.Tensor, title=None) -> Figure:
+def mask_beside_face(face: torch.Tensor, visible: torch.Tensor, title: str | None = None) -> Figure:
     """A face (3, H, W) under visible patches, bool (P,), beside the attention mask as a matrix."""
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 4.4), width_ratios=(1, 1.25))
     picture(axes[0], face * patches_to_pixels(visible, face.shape[-1]), "what may be seen")
@@ -86,7 +86,9 @@ def mask_beside_face(face: torch.Tensor, visible: torch.Tensor, title=None) -> F
 
 
 @styled
-def over_patches(face: torch.Tensor, maps: Mapping[str, Sequence[float]], title=None) -> Figure:
+def over_patches(
+    face: torch.Tensor, maps: Mapping[str, Sequence[float]], title: str | None = None
+) -> Figure:
     """Numbers for each patch, {name: (P,)}, over a face (3, H, W), each with its colour bar."""
     figure, axes = plt.subplots(1, len(maps) + 1, figsize=(WIDTH, 3.1))
     grey = face.float().mean(0, keepdim=True).expand(3, -1, -1)

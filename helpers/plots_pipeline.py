@@ -9,7 +9,11 @@ from .plots_style import COLOURS, GREY, done, legend_beside, sign, styled
 
 @styled
 def calibration(
-    stated: np.ndarray, observed: np.ndarray, low: np.ndarray, high: np.ndarray, title=None
+    stated: np.ndarray,
+    observed: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    title: str | None = None,
 ) -> Figure:
     """A reliability diagram: on the dashed diagonal a probability is what it says.
 
@@ -42,7 +46,9 @@ def calibration(
 
 
 @styled
-def dir_far(far: np.ndarray, rates: dict[str, np.ndarray], bands: dict, title=None) -> Figure:
+def dir_far(
+    far: np.ndarray, rates: dict[str, np.ndarray], bands: dict, title: str | None = None
+) -> Figure:
     """DIR-FAR curves: who is rightly named, against how many people not enrolled get a name.
 
     Args:

@@ -60,7 +60,13 @@ def sign(k: int) -> dict:
     return {"color": colour, "linestyle": style, "marker": marker, "markersize": 4}
 
 
-def picture(axis: Axes, image, title=None, frame=None, dashed=False) -> None:
+def picture(
+    axis: Axes,
+    image: torch.Tensor,
+    title: str | None = None,
+    frame: str | None = None,
+    dashed: bool = False,
+) -> None:
     """Draw a photo (3, H, W), 0 to 255, with a title and, if given, a frame of a colour."""
     axis.imshow(torch.as_tensor(image).permute(1, 2, 0).clamp(0, 255).byte().cpu().numpy())
     axis.set(xticks=[], yticks=[])
@@ -80,7 +86,7 @@ def legend_beside(axis: Axes) -> None:
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
-def done(figure: Figure, title: str | None = None, **layout) -> Figure:
+def done(figure: Figure, title: str | None = None, **layout: object) -> Figure:
     """Title and layout of a finished figure; the cell that returns it shows it, once."""
     if title:
         figure.suptitle(drawable(title).replace("$", r"\$"), fontsize=11)

@@ -39,7 +39,14 @@ def kinds_of_triplets(distance: torch.Tensor, labels: torch.Tensor, margin: floa
     return rows
 
 
-def triplets(faces, distance, labels, margin=0.2, rows=3, title=None) -> Figure | None:
+def triplets(
+    faces: torch.Tensor,
+    distance: torch.Tensor,
+    labels: torch.Tensor,
+    margin: float = 0.2,
+    rows: int = 3,
+    title: str | None = None,
+) -> Figure | None:
     """A row for each of some anchors of different people; None where no anchor has all kinds.
 
     Args:

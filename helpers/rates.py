@@ -16,7 +16,9 @@ from .pairs import pairs_by_person
 BINS = 2**14  # of similarity, from -1 to 1: the first, rough look for a threshold
 
 
-def tpr_at_fpr(similarity, same, fpr):
+def tpr_at_fpr(
+    similarity: np.ndarray, same: np.ndarray, fpr: float | np.ndarray
+) -> tuple[float | np.ndarray, float | np.ndarray]:
     """The TPR at a tolerated FPR, and the threshold that gives it.
 
     Args:
@@ -40,7 +42,13 @@ def tpr_at_fpr(similarity, same, fpr):
 
 
 def verification_rate(
-    embeddings, labels, distractors=None, distractor_labels=None, fpr=0.01, resamples=300, seed=0
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    distractors: np.ndarray | None = None,
+    distractor_labels: np.ndarray | None = None,
+    fpr: float | np.ndarray = 0.01,
+    resamples: int = 300,
+    seed: int = 0,
 ) -> dict:
     """The verification rate of embeddings, however many, with its interval over people.
 

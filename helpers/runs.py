@@ -55,7 +55,13 @@ class Run:
             write_text(self.folder / name, text)
         write_text(self.folder / "settings.json", json.dumps(self.settings, indent=1))
 
-    def resume(self, parts: nn.ModuleDict, optimiser, scheduler, scaler=None) -> int:
+    def resume(
+        self,
+        parts: nn.ModuleDict,
+        optimiser: torch.optim.Optimizer,
+        scheduler: torch.optim.lr_scheduler.LRScheduler,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> int:
         """Load the last checkpoint, if there is one; return the epoch to start with."""
         path = self.folder / "checkpoint.pt"
         if not path.exists():
@@ -71,7 +77,12 @@ class Run:
         return len(self.history)
 
     def checkpoint(
-        self, parts: nn.ModuleDict, optimiser, scheduler, scaler=None, best: str | None = None
+        self,
+        parts: nn.ModuleDict,
+        optimiser: torch.optim.Optimizer,
+        scheduler: torch.optim.lr_scheduler.LRScheduler,
+        scaler: torch.amp.GradScaler | None = None,
+        best: str | None = None,
     ) -> None:
         """Write everything that a resumed run needs, in one atomic step.
 

@@ -2,13 +2,22 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import MISSING, Field, field
 from pathlib import Path
 
 import yaml
 
 
-def setting(default: object, help: str, *, unit: str = "", least=None, below=None, choices=()):
+def setting(
+    default: object,
+    help: str,
+    *,
+    unit: str = "",
+    least: float | None = None,
+    below: float | None = None,
+    choices: Sequence[str] = (),
+) -> Field:
     """A field of Settings.
 
     Args:

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 
-def read_table(path, wanted: list[str]) -> list[dict[str, str]]:
+def read_table(path: str | Path, wanted: list[str]) -> list[dict[str, str]]:
     """The rows of a table that has all `wanted` columns, as {column: text}; others are kept too.
 
     Commas, semicolons, tabs or spaces stand between the fields. ValueError if it is no such table.
@@ -18,7 +18,7 @@ def read_table(path, wanted: list[str]) -> list[dict[str, str]]:
     return [dict(zip(header, row + [""] * len(header))) for row in rows]  # short ones: nothing
 
 
-def split_lines(path) -> list[list[str]]:
+def split_lines(path: str | Path) -> list[list[str]]:
     """The lines of a table that are not empty, cut into fields."""
     data = Path(path).read_bytes()
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -82,7 +82,7 @@ def celeba_tables(folder: Path, part: str | None = None) -> dict[str, dict]:
     return tables
 
 
-def celeba_table(path, wanted: list[str]) -> dict[str, list[float]]:
+def celeba_table(path: str | Path, wanted: list[str]) -> dict[str, list[float]]:
     """{photo: numbers} of one of CelebA's tables, official or Kaggle's: `wanted` are their columns.
 
     The official ones may begin with their number of lines, have a header without the photo's

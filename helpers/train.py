@@ -54,7 +54,7 @@ class _Stop(BaseException):
 
 
 @hydra.main(version_base="1.3", config_path="config", config_name="train")
-def main(config):
+def main(config: DictConfig) -> None:
     """What Hydra calls with each configuration."""
     try:
         train(config)

@@ -137,24 +137,15 @@ def measure(
     Raises:
         ValueError: there are too few people or photos.
     """
-    same, different, nearest, draw = [], [], [], np.random.default_rng(0)
-    for _, positives, others, names in metrics.pairs_by_person(
-        embeddings, labels, distractors, distractor_labels
-    ):
-        same.append(positives)
-        if others.size:  # the curve needs no more than a sample of them
-            different.append(draw.choice(others.ravel(), min(others.size, 5000), replace=False))
-            nearest.append(most_alike(others, names))
-    same, different, nearest = (
-        np.concatenate(parts or [[]]) for parts in (same, different, nearest)
-    )
+    people = embeddings, labels, distractors, distractor_labels
+    same, different, nearest = _similarities(*people)
     if len(same) < 10 or len(nearest) < LEAST:
         raise ValueError(
             f"{len(same)} pairs of photos of one person and {len(nearest)} pairs of different "
             "people are too few to measure a threshold on: take ten people or more, with several "
             "photos each."
         )
-    found = metrics.verification_rate(embeddings, labels, distractors, distractor_labels, FPRS)
+    found = metrics.verification_rate(*people, FPRS)
     # a pair of people stands above a threshold if any of their photos do
     carried = (nearest[:, None] > found["threshold"]).sum(0) >= LEAST
     if not carried.any():
@@ -185,6 +176,22 @@ def measure(
         pairs=found["negatives"],
         **kept,
     )
+
+
+def _similarities(embeddings, labels, distractors, distractor_labels):
+    """Similarities of one person's pairs, of a sample of the others, and of people's nearest.
+
+    Three arrays; the last has one number for each pair of different people.
+    """
+    same, different, nearest, draw = [], [], [], np.random.default_rng(0)
+    for _, positives, others, names in metrics.pairs_by_person(
+        embeddings, labels, distractors, distractor_labels
+    ):
+        same.append(positives)
+        if others.size:  # the curve needs no more than a sample of them
+            different.append(draw.choice(others.ravel(), min(others.size, 5000), replace=False))
+            nearest.append(most_alike(others, names))
+    return [np.concatenate(parts or [[]]) for parts in (same, different, nearest)]
 
 
 def most_alike(similarity: np.ndarray, labels: np.ndarray) -> np.ndarray:

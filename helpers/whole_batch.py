@@ -1,10 +1,12 @@
 """In training on several processes: the rows of all of them, for losses that compare photos."""
 
+from collections.abc import Callable
+
 import torch
 import torch.distributed as dist
 
 
-def over_processes(forward):
+def over_processes(forward: Callable) -> Callable:
     """Give a loss in training the rows of all processes, so that two of them learn what one would.
 
     Every process then computes the same loss, but sends a gradient to its own rows alone; DDP takes
