@@ -23,6 +23,10 @@ def forget(name: str, data_dir: str | Path, runs_dir: str | Path, out: str | Pat
     Raises:
         ValueError: there is nothing of a person of this name.
     """
+    if not name.strip() or name in (".", ".."):  # would name the folder of all people
+        raise ValueError(
+            f"'{name}' is no person's name: give that of the folder with the person's photos."
+        )
     done = [
         *_from_galleries(name, Path(out)),
         *_from_aligned_sets(name, Path(data_dir) / "aligned"),

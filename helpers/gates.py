@@ -44,12 +44,13 @@ def labels(labels: np.ndarray, photos: int, name: str = "people") -> np.ndarray:
 
 def share(value: float | np.ndarray, name: str = "FPR", above_zero: bool = False) -> np.ndarray:
     """A share from 0 to 1 (above_zero: not 0), or an array of them; else a ValueError."""
+    if np.asarray(value).dtype.kind not in "biuf":
+        raise ValueError(f"The {name} must be a number, such as 0.01; this is {value!r}.")
     value = np.asarray(value, float)
     if not ((value > 0 if above_zero else value >= 0) & (value <= 1)).all():
         raise ValueError(
-            f"A {name} is a share, {'above 0' if above_zero else 'from 0'} and at most 1, "
-            "such as 0.01; "
-            f"this is {np.array2string(value, threshold=5)}."
+            f"The {name} is a share, {'above 0 and at most' if above_zero else 'from 0 to'} 1, "
+            f"such as 0.01; this is {str(value) if value.ndim else f'{value:g}'}."
         )
     return value
 

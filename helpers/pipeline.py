@@ -1,5 +1,6 @@
 """Photos in, faces with embeddings out: detection, landmarks, alignment and encoder in one call."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +61,10 @@ def read_smaller(path: str | Path, name: str | None = None) -> torch.Tensor:
 def longest_side(path: str | Path) -> int:
     """Of a photo on disk, in pixels; 0 if that can't be told."""
     side = 0
-    with guard(path, lambda sentence: None), Image.open(path, formats=FORMATS) as picture:
-        side = max(picture.size)
+    with guard(path, lambda sentence: None), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's own size warning
+        with Image.open(path, formats=FORMATS) as picture:
+            side = max(picture.size)
     return side
 
 

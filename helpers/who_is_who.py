@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from .enrolment import enrolment
 from .faces import folder_of_people
 from .gallery import Gallery
 from .model_files import SHIPPED_RECOGNISER, load_encoder, load_verifier
 from .networks import hourglass
-from .photos import PhotoError
+from .photos import PhotoError, _rgb, plain_cause
 from .pipeline import Face, FacePipeline, no_face, read_smaller
 from .settings import load_settings
 from .verdicts import Identification, Verification, compare, name_faces
@@ -93,10 +93,17 @@ def enrol(
             out with a warning, or a dict {name: a photo or a list of them}.
         recogniser: None takes the one that ships.
     """
+    if not isinstance(people, (str, Path, Mapping)):
+        raise ValueError(
+            "A gallery is a folder with a folder of photos for each person, a dict "
+            f"{{name: photos}} or a Gallery; this is a {type(people).__name__}."
+        )
     pipeline, _ = recogniser or load_recogniser()
     known = Gallery(pipeline.encoder.dim)
     known.check_encoder(pipeline.encoder)
     if isinstance(people, Mapping):
+        if not people:
+            raise ValueError("The dict names nobody, so nobody is enrolled: give {name: photos}.")
         for name, photos in people.items():
             for photo in photos if isinstance(photos, (list, tuple)) else [photos]:
                 known.add(largest_face(photo, pipeline).embedding[None], [name])
@@ -132,8 +139,12 @@ def as_photo(photo: str | Path | np.ndarray | torch.Tensor | Image.Image) -> tor
     """A path, PIL picture, array (H, W[, 3]) or tensor (3, H, W) as a tensor uint8 (3, H, W)."""
     if isinstance(photo, (str, Path)):
         return read_smaller(photo)
+    given = photo
     if isinstance(photo, Image.Image):
-        photo = np.array(ImageOps.exif_transpose(photo).convert("RGB"))
+        try:
+            photo = np.array(_rgb(photo))
+        except Exception as error:  # Pillow raises many kinds, for truncated and hostile files
+            raise PhotoError(f"This picture can't be read: {plain_cause(error)}.") from None
     if isinstance(photo, np.ndarray):
         if photo.ndim == 2:
             photo = np.stack([photo] * 3, axis=-1)
@@ -144,15 +155,16 @@ def as_photo(photo: str | Path | np.ndarray | torch.Tensor | Image.Image) -> tor
         or photo.dtype != torch.uint8
         or photo.ndim != 3
         or photo.shape[0] != 3
+        or not photo.numel()
     ):
         raise PhotoError(
             "A photo must be a path, a PIL picture, a uint8 array (H, W, 3) or (H, W), or a uint8 "
-            f"tensor (3, H, W); this is {_described(photo)}."
+            f"tensor (3, H, W); this is {_described(given)}."
         )
     return photo.contiguous()
 
 
 def _described(photo):
-    if isinstance(photo, torch.Tensor):
+    if isinstance(photo, (torch.Tensor, np.ndarray)):
         return f"a {photo.dtype} of shape {tuple(photo.shape)}".replace("torch.", "")
     return f"a {type(photo).__name__}"

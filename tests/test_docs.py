@@ -117,7 +117,11 @@ def run(line):
         assert who_is_who.main(words) in (0, 1)
 
 
-SLOW = {line: pytest.mark.slow for line in COURSE if "-m helpers.train " in line}
+SLOW = {  # trainings, and the teacher that one of them asks for
+    line: pytest.mark.slow
+    for line in COURSE
+    if "-m helpers.train " in line or "-m helpers.teachers " in line
+}
 
 
 @pytest.mark.parametrize("line", [pytest.param(c, marks=SLOW.get(c, ())) for c in COURSE])

@@ -21,6 +21,7 @@ from helpers.faces import folder_of_people
 from helpers.file_fingerprints import file_fingerprints
 from helpers.files import short_name
 from helpers.folders import look_into, short_names
+from helpers.forget import forget
 from helpers.gallery import Gallery, name_or_unknown
 from helpers.photo_names import person_in
 from helpers.photos import PhotoError, guard, in_pieces, read_photo, together_or_alone
@@ -589,3 +590,13 @@ def test_forgetting_a_person_leaves_nothing_of_them(course_folder, capsys):
     }
     code, said = run(capsys, "forget", "nobody")
     assert code == 2 and "nothing of a person called 'nobody'" in said
+
+
+@pytest.mark.parametrize("name", ["", " ", ".", ".."])
+def test_forgetting_nobody_in_particular_deletes_nothing(course_folder, name):
+    aligned = course_folder / "data" / "aligned" / "somebody_listed"
+    (aligned / "p0").mkdir(parents=True, exist_ok=True)
+    (aligned / "p0" / "face.png").write_bytes(b"face")
+    with pytest.raises(ValueError, match="no person's name"):
+        forget(name, course_folder / "data", course_folder / "runs", course_folder / "outputs")
+    assert (aligned / "p0" / "face.png").exists()

@@ -17,7 +17,7 @@ from helpers.encoders import Encoder
 from helpers.photos import PhotoError
 from helpers.pipeline import FacePipeline
 from helpers.verification import Verifier
-from helpers.who_is_who import Recogniser
+from helpers.who_is_who import Recogniser, as_photo
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +113,37 @@ def test_every_command_has_a_function(name, monkeypatch):
         monkeypatch.setattr(functions, function, lambda *_, f=function: ({"of": f}, 0))
     result, _ = functions.run(commands.parse([name, *words]))
     assert result["of"] == {"map": "draw_map", "forget": "forget_person"}.get(name, name)
+
+
+def test_a_picture_means_the_same_as_its_file(tmp_path):
+    """Of 16 bits, transparent, turned by its EXIF data."""
+    values = np.random.default_rng(0).integers(0, 65536, (40, 30)).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "sixteen.png")
+    rgba = np.random.default_rng(1).integers(0, 256, (40, 30, 4), np.uint8)
+    Image.fromarray(rgba).save(tmp_path / "clear.png")
+    for name in ("sixteen.png", "clear.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert torch.equal(as_photo(picture), as_photo(tmp_path / name)), name
+
+
+def test_what_is_no_photo_is_described_as_it_came(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (40, 30)).astype(np.uint8)
+    for wrong, words in (
+        (np.zeros((0, 0, 3), np.uint8), "shape (0, 0, 3)"),
+        (np.zeros((40, 30, 3)), "float64 of shape (40, 30, 3)"),
+        (np.zeros((40, 30, 4), np.uint8), "uint8 of shape (40, 30, 4)"),
+        (torch.zeros(40, 30, 3), "float32 of shape (40, 30, 3)"),
+    ):
+        with pytest.raises(PhotoError) as caught:
+            as_photo(wrong)
+        assert words in str(caught.value)
+    Image.fromarray(grey).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:600])
+    with Image.open(tmp_path / "cut.png") as picture, pytest.raises(PhotoError, match="be read"):
+        as_photo(picture)
+
+
+def test_a_gallery_that_is_none_is_named():
+    for wrong, words in ((None, "NoneType"), ({}, "names nobody")):
+        with pytest.raises(ValueError, match=words):
+            enrol(wrong)
