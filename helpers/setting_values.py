@@ -64,6 +64,10 @@ def checked(one: Field, value: object) -> object:
         _check_number(value, one.metadata, called)
     if kind is str:
         _check_text(value, one, called)
+    if one.name == "freeze" and not all(type(n) is int and n >= 0 for n in value):
+        raise ValueError(
+            f"{called} is {value}, but it must list whole numbers of layers, such as [7,7,5,2]."
+        )
     return value
 
 

@@ -150,6 +150,8 @@ def overrides(words: list) -> list:
     for word in words:
         key, equals, value = word.partition("=")
         name = key.lstrip("+~").partition(".")[0].partition("/")[0]
+        if word in FIELDS:
+            raise ValueError(f"The setting {word} came without a value: write {word}=VALUE.")
         if word.startswith("-") or not equals:
             done.append(word)
             continue

@@ -46,6 +46,8 @@ def test_wrong_settings_are_named(variable, text, words):
         ("FACES_EPOCHS", "0", "too small"),
         ("FACES_PEOPLE", "-3", "too small"),
         ("FACES_DEVICE", "gpu", "choose auto, cpu, cuda or mps"),
+        ("FACES_FREEZE", "[1,x]", "whole numbers of layers"),
+        ("FACES_FREEZE", "[-1]", "whole numbers of layers"),
     ],
 )
 def test_impossible_values_are_named(variable, text, words):

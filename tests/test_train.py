@@ -174,6 +174,7 @@ def test_several_paths_are_tried_one_after_another():
         ("++epoch=3", "did you mean epochs"),
         ("los=ce", "did you mean loss"),
         ("qqq=1", "helpers.settings lists"),
+        ("lr", "write lr=VALUE"),
     ],
 )
 def test_misspelt_settings_are_refused(word, says):
