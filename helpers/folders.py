@@ -55,7 +55,7 @@ def look_into(folder: str | Path) -> tuple[list[Path], list[str]]:
     folder, pictures, others, notes = Path(folder), [], Counter(), []
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder: name one with photos in it.")
-    todo, seen = [folder], set()
+    todo, seen, root = [folder], set(), os.path.realpath(folder)
     while todo:
         here = todo.pop()
         if (place := os.path.realpath(here)) in seen:  # a link that leads back
@@ -70,6 +70,9 @@ def look_into(folder: str | Path) -> tuple[list[Path], list[str]]:
             if is_hidden(name):
                 continue
             if os.path.isdir(here / name):
+                if root.startswith(os.path.join(os.path.realpath(here / name), "")):
+                    notes.append(f"{here / name}: left out: it is a link to a folder above.")
+                    continue
                 todo.append(here / name)
             elif is_picture(name):
                 pictures.append(here / name)

@@ -600,3 +600,13 @@ def test_forgetting_nobody_in_particular_deletes_nothing(course_folder, name):
     with pytest.raises(ValueError, match="no person's name"):
         forget(name, course_folder / "data", course_folder / "runs", course_folder / "outputs")
     assert (aligned / "p0" / "face.png").exists()
+
+
+def test_a_link_to_a_folder_above_enrols_nobody_elses_photos(tmp_path):
+    for name in ("ada", "bob"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (9, 9)).save(tmp_path / name / "1.png")
+    (tmp_path / "ada" / "up").symlink_to(tmp_path)
+    people = folder_of_people(tmp_path)
+    assert people.labels.tolist() == [0, 1]
+    assert any("a link to a folder above" in note for note in people.notes)
