@@ -1,4 +1,4 @@
-"""Peak memory of what grows: verification rate, aligned faces, a gallery, photos of 48 megapixels.
+"""Peak memory of what grows: pairs, triplets, aligned faces, a gallery, photos of 48 megapixels.
 
 Everything is simulated; each part runs in a process of its own. Pages of a memory-mapped file do
 not count, since the system takes them back whenever it needs them.
@@ -18,12 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import torch
 from PIL import Image
 from skimage.data import astronaut
 
 from helpers import metrics
 from helpers.__main__ import main as command
 from helpers.aligned_set import BOX, COLUMNS, load_aligned_set, read_images
+from helpers.batch_losses import TripletLoss
 from helpers.batches import shuffled
 from helpers.faces import LANDMARK_COLUMNS
 from helpers.files import to_csv, write_text
@@ -68,6 +70,14 @@ def verification_rate(share: float) -> None:
     metrics.verification_rate(
         embeddings[query], who[query], embeddings[~query], who[~query], fpr=(1e-3, 1e-2, 1e-1)
     )
+
+
+def triplets(share: float) -> None:
+    """Triplets of a batch of 1,024 photos, 4 of each person: loss and gradient, three minings."""
+    labels = torch.arange(max(2, int(256 * share))).repeat_interleave(4)
+    for mining in ("hard", "semihard", "all"):
+        embeddings = torch.nn.functional.normalize(torch.randn(len(labels), 256), dim=1)
+        TripletLoss(0.2, mining)(embeddings.requires_grad_(), labels)[0].backward()
 
 
 def aligned_set(share: float) -> None:
@@ -151,6 +161,7 @@ def crowd(photos: int, labels: int, dim: int = 256, seed: int = 0) -> tuple:
 
 PARTS = {
     "verification": verification_rate,
+    "triplets": triplets,
     "aligned set": aligned_set,
     "gallery": gallery,
     "photos": photos,
