@@ -169,7 +169,7 @@ def test_simulated_galleries_are_as_alike_as_asked_and_exact_search_is_exact(mon
 def test_memory_is_measured_in_processes_of_their_own(capsys):
     memory.main(["--share", "0.01"])
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert set(result) == {"verification", "aligned set", "gallery", "photos"} and all(
+    assert set(result) == {"verification", "triplets", "aligned set", "gallery", "photos"} and all(
         0.1 < row["peak_gb"] < 4 for row in result.values()
     )
 
