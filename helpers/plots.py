@@ -1,7 +1,7 @@
 """Every figure of the course: each function draws one and returns it, and the cell shows it.
 
-The functions stand by theme in plots_charts.py and plots_faces.py; colours and style are in
-plots_style.py.
+The functions stand by theme in plots_charts.py, plots_intervals.py and plots_faces.py; colours and
+style are in plots_style.py.
 """
 
 import html
@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from IPython.display import HTML
 
 from .plots_charts import (  # noqa: F401
-    bars,
     curves,
-    dots,
     lines,
     rate_curves,
     scatter_people,
@@ -28,6 +26,7 @@ from .plots_faces import (  # noqa: F401
     similarity_matrix,
     stations,
 )
+from .plots_intervals import bars, dots  # noqa: F401
 from .plots_style import (  # noqa: F401
     COLOURS,
     CYCLE,
