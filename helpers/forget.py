@@ -23,7 +23,7 @@ def forget(name: str, data_dir: str | Path, runs_dir: str | Path, out: str | Pat
     Raises:
         ValueError: there is nothing of a person of this name.
     """
-    if not name.strip() or name in (".", ".."):  # would name the folder of all people
+    if not name.strip() or name == ".." or Path(name).name != name:  # another folder
         raise ValueError(
             f"'{name}' is no person's name: give that of the folder with the person's photos."
         )

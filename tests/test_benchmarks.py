@@ -56,7 +56,8 @@ def test_recognition_measures_a_folder_of_people(folder, capsys):
     assert list(result["tpr_at_fpr"]) == ["0.0001", "0.001", "0.01", "0.05", "0.1"]
     assert all(0 <= result[key] <= 1 for key in ("recall@1", "r_precision", "map@r"))
     splits = [
-        f"people/{p.parent.name}/{p.name},{p.parent.name},{'query' if p.parent.name < 's4' else 'distractor'}"  # noqa: E501
+        f"people/{p.parent.name}/{p.name},{p.parent.name},"
+        f"{'query' if p.parent.name < 's4' else 'distractor'}"
         for p in folder.rglob("*.png")
     ]
     (folder.parent / "split.csv").write_text("\n".join(["file,person,split", *splits]))

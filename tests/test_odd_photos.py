@@ -592,7 +592,7 @@ def test_forgetting_a_person_leaves_nothing_of_them(course_folder, capsys):
     assert code == 2 and "nothing of a person called 'nobody'" in said
 
 
-@pytest.mark.parametrize("name", ["", " ", ".", ".."])
+@pytest.mark.parametrize("name", ["", " ", ".", "..", "../..", "p0/..", "/"])
 def test_forgetting_nobody_in_particular_deletes_nothing(course_folder, name):
     aligned = course_folder / "data" / "aligned" / "somebody_listed"
     (aligned / "p0").mkdir(parents=True, exist_ok=True)
