@@ -41,7 +41,7 @@ def plain_crop(encoder: nn.Module) -> Peer:
 
     mtcnn = MTCNN(image_size=112, margin=14, post_process=False)
 
-    def one(photo):
+    def one(photo: np.ndarray) -> np.ndarray | None:
         face = mtcnn(Image.fromarray(photo))  # an array would ask for OpenCV
         return None if face is None else embed(encoder, face[None].clamp(0, 255).to(torch.uint8))[0]
 
@@ -56,7 +56,7 @@ def opencv(_: object) -> Peer:
     yunet = cv2.FaceDetectorYN.create(str(next(models.glob("*yunet*"))), "", (320, 320), 0.6)
     sface, _ = sface_net()
 
-    def one(photo):
+    def one(photo: np.ndarray) -> np.ndarray | None:
         picture = np.ascontiguousarray(photo[..., ::-1])
         yunet.setInputSize(picture.shape[1::-1])
         faces = yunet.detect(picture)[1]
@@ -80,7 +80,7 @@ def dlib_resnet(_: object) -> Peer:
     landmarks = dlib.shape_predictor(str(models / "shape_predictor_5_face_landmarks.dat"))
     resnet, _ = dlib_net()
 
-    def one(photo):
+    def one(photo: np.ndarray) -> np.ndarray | None:
         boxes = detector(photo, 1)
         if not boxes:
             return None

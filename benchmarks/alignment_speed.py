@@ -19,6 +19,7 @@ from skimage.transform import warp as skimage_warp
 from helpers import course
 from helpers.alignment import FACE, REFERENCE, align
 from helpers.landmarks import StackedHourglass, predict_landmarks
+from helpers.setting_flags import add_flags, settings_of
 
 
 def main(arguments: list[str]) -> None:
@@ -32,18 +33,19 @@ def main(arguments: list[str]) -> None:
         default=256,
         help="how many copies of a 250x250 photo (default: %(default)s)",
     )
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_flags(parser, "device")
     options = parser.parse_args(arguments)
+    device = str(settings_of(options).torch_device)
     photo = np.ascontiguousarray(astronaut()[:250, 100:350])
     draw = torch.Generator().manual_seed(0)
     landmarks = torch.tensor([[95.0, 110], [145, 112], [122, 135], [100, 165], [140, 167]])
     landmarks = landmarks + torch.randn(options.photos, 5, 2, generator=draw) * 3
     photos = torch.from_numpy(photo).permute(2, 0, 1).repeat(options.photos, 1, 1, 1)
-    result = speeds(photos, landmarks, options.device)
+    result = speeds(photos, landmarks, device)
     print(f"{'photos a second, batch':42s}{result['batch']:10.0f}")
     print(f"{'photos a second, loop over scikit-image':42s}{result['loop']:10.0f}")
     print(f"{'ratio':42s}{result['ratio']:10.1f}")
-    result |= hourglass_speed(photos, options.device)
+    result |= hourglass_speed(photos, device)
     print(f"{'hourglass: one crop on one core, ms':42s}{result['crop_ms']:10.1f}")
     print(f"{'hourglass: crops a second, in batches':42s}{result['crops_per_second']:10.0f}")
     print(f"{'the same with mirror images':42s}{result['mirrored_per_second']:10.0f}")
@@ -63,12 +65,12 @@ def speeds(
         REFERENCE.numpy(),
     )
 
-    def batch():
+    def batch() -> torch.Tensor:
         parts = zip(photos.split(64), landmarks.split(64))
         faces = [align(part.to(device), five.to(device))[0].cpu() for part, five in parts]
         return torch.cat(faces).permute(0, 2, 3, 1).numpy()
 
-    def loop():
+    def loop() -> np.ndarray:
         return np.stack([one(image, five, target) for image, five in zip(arrays, five_landmarks)])
 
     assert np.abs(batch().astype(int) - loop()).max() <= 2

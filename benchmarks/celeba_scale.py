@@ -35,7 +35,7 @@ from helpers.landmark_set import box_about, crops_in_pieces
 from helpers.landmarks import CROP
 from helpers.losses import MarginHead
 from helpers.runs import Run
-from helpers.settings import Settings
+from helpers.settings import Settings, load_settings
 from helpers.splits import assign_splits
 from helpers.train_hourglass import ROOM
 from helpers.training import fit
@@ -184,13 +184,14 @@ def settings_of(folder: Path, photos: int) -> Settings:
     """A fiftieth of the people are probes, a tenth distractors, the others are trained on."""
     people = people_of(photos)
     probe, distractors = max(2, people // 50), people // 10
-    return Settings(
-        dataset="celeba",
-        data_dir=str(folder),
-        people=people - probe - distractors,
-        probe_people=probe,
-        distractor_people=distractors,
-    )
+    given = {
+        "dataset": "celeba",
+        "data_dir": str(folder),
+        "people": people - probe - distractors,
+        "probe_people": probe,
+        "distractor_people": distractors,
+    }
+    return load_settings(given=given)
 
 
 def load(folder: Path, photos: int) -> None:
@@ -209,12 +210,12 @@ def align(folder: Path, photos: int) -> None:
     faces, now = celeba(folder), []
     pieces = faces.pieces
 
-    def noted(*arguments):
+    def noted(*arguments: object) -> Iterator[tuple]:
         for some, numbers, bad in pieces(*arguments):
             now[:] = numbers
             yield some, numbers, bad
 
-    def listed(photos, *_):
+    def listed(photos: list, *_: object) -> list:
         return [given(faces.landmarks[i]) for i in now[: len(photos)]]
 
     faces.pieces = noted  # MTCNN, which is not measured here, would not know which photos it sees

@@ -14,11 +14,13 @@ import faiss
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from helpers import course
-from helpers.encoders import Encoder, embed
+from helpers.encoders import embed
 from helpers.indexes import new_index
+from helpers.model_files import load_encoder
+from helpers.networks import recogniser_source
 from helpers.recognition import recognition_data
-from helpers.settings import load_settings
+from helpers.setting_flags import add_flags, settings_of
+from helpers.settings import Settings
 
 PHOTOS_EACH = 10
 
@@ -35,10 +37,13 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument(
-        "--cosine", type=float, help="mean cosine of two photos of one person; default: ORL's"
+        "--cosine",
+        type=float,
+        help="mean of two photos of one person; default: the dataset's",
     )
+    add_flags(parser, "dataset", "recogniser", "device")
     options = parser.parse_args(arguments)
-    cosine, dim = likeness()
+    cosine, dim = likeness(settings_of(options))
     cosine = options.cosine or cosine
     print(
         f"two photos of one person have a cosine of {cosine:.2f} on average, in {dim} dimensions\n"
@@ -57,13 +62,11 @@ def main(arguments: list[str]) -> None:
     print(json.dumps(result))
 
 
-def likeness() -> tuple[float, int]:
-    """Mean cosine of two photos of one person of ORL, by the shipped recogniser; its dimensions."""
-    settings = load_settings({})
+def likeness(settings: Settings) -> tuple[float, int]:
+    """Mean cosine of two photos of a probe identity by the recogniser; its dimensions."""
     data = recognition_data(settings)
-    embeddings = embed(
-        course.load_model(Encoder, course.SHIPPED_RECOGNISER, settings.torch_device), data.probe
-    )
+    encoder = load_encoder(recogniser_source(settings), settings.torch_device)
+    embeddings = embed(encoder, data.probe)
     same = (data.probe_labels[:, None] == data.probe_labels) & ~np.eye(len(embeddings), dtype=bool)
     return float((embeddings @ embeddings.T)[same].mean()), embeddings.shape[1]
 

@@ -11,13 +11,14 @@ import json
 import numpy as np
 import torch
 
-from helpers import course
 from helpers.alignment import crop_heads, invert, transform, warp
 from helpers.detection import detect
 from helpers.faces import FaceSet, photos_with_landmarks
 from helpers.landmark_set import CHUNK, inside, nearest_face
 from helpers.landmarks import StackedHourglass, nme, predict_landmarks
+from helpers.networks import hourglass
 from helpers.progress import progress_bar
+from helpers.setting_flags import add_flags, settings_of
 
 
 def main(arguments: list[str]) -> None:
@@ -30,16 +31,18 @@ def main(arguments: list[str]) -> None:
         required=True,
         help="CSV: file, split, left_eye_x, left_eye_y, ... right_mouth_y",
     )
-    parser.add_argument("--split", help="keep the rows of this split, for instance test")
+    parser.add_argument("--rows", help="only those of this split, for instance test")
+    # what --rows was called before, which is now the name of a setting
+    parser.add_argument("--split", dest="rows", help=argparse.SUPPRESS, default=argparse.SUPPRESS)
     parser.add_argument(
         "--jitter", action="store_true", help="turn, scale and shift each photo, and grey a third"
     )
-    parser.add_argument(
-        "--model", default=course.SHIPPED_HOURGLASS, help="default: the shipped hourglass"
-    )
+    add_flags(parser, "hourglass", before={"hourglass": "--model"})
     options = parser.parse_args(arguments)
-    faces = photos_with_landmarks(options.photos, options.landmarks, options.split)
-    model = course.load_model(StackedHourglass, options.model)
+    faces = photos_with_landmarks(options.photos, options.landmarks, options.rows)
+    model = hourglass(settings_of(options, device="cpu"))
+    if model is None:
+        parser.error("MTCNN is measured beside an hourglass: name one.")
     errors, missed, skipped = measure(faces, model, options.jitter)
     result = {"photos": len(errors["mtcnn"]), "missed": missed, "skipped": skipped}
     print(

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import course, metrics
+from helpers import metrics
 from helpers.encoders import embed
 from helpers.faces import load_faces
-from helpers.landmarks import StackedHourglass
+from helpers.model_files import load_encoder
+from helpers.networks import hourglass, recogniser_source
 from helpers.photos import PHOTO_SUFFIXES
 from helpers.recognition import aligned_faces
-from helpers.settings import load_settings
+from helpers.setting_flags import add_flags, settings_of
+from helpers.settings import Settings
 
 FPR = 1e-3
 
@@ -28,14 +30,9 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks lfw", description=__doc__)
     parser.add_argument("--photos", required=True, help="LFW's folder of people")
     parser.add_argument("--pairs", required=True, help="View 2's pairs.txt")
-    parser.add_argument("--encoder", default=course.SHIPPED_RECOGNISER, help="default: %(default)s")
-    parser.add_argument(
-        "--landmarks",
-        choices=("shipped", "mtcnn"),
-        default="shipped",
-        help="whose landmarks align the faces: the shipped hourglass's, which learned from 4,151 "
-        "photos of LFW, or the detector's own, which did not (default: %(default)s)",
-    )
+    # the shipped hourglass learned from 4,151 photos of LFW, the detector (mtcnn) did not
+    before = {"recogniser": "--encoder", "hourglass": "--landmarks"}
+    add_flags(parser, "recogniser", "hourglass", "device", before=before)
     parser.add_argument(
         "--leave-out",
         metavar="CSV",
@@ -44,11 +41,10 @@ def main(arguments: list[str]) -> None:
         "there is a column split, its rows `train` alone",
     )
     options = parser.parse_args(arguments)
+    settings = settings_of(options, dataset=options.photos)
     first, second, same, fold = read_pairs(options.pairs)
     learned = learned_photos(options.leave_out) if options.leave_out else set()
-    row, embeddings = embed_photos(
-        options.photos, options.encoder, set(first) | set(second), options.landmarks
-    )
+    row, embeddings = embed_photos(settings, set(first) | set(second))
     found = np.array([a in row and b in row for a, b in zip(first, second)])
     similarity = np.full(len(same), -1.0)  # a photo without a face is like nobody
     similarity[found] = [
@@ -56,7 +52,7 @@ def main(arguments: list[str]) -> None:
     ]
     labels = np.array([sorted((person(a), person(b))) for a, b in zip(first, second)])
     result = figures(similarity, same, fold, labels)
-    print_figures(f"{len(same)} pairs, landmarks: {options.landmarks}", result, found)
+    print_figures(f"{len(same)} pairs, landmarks: {settings.hourglass}", result, found)
     if options.leave_out:
         kept = np.array([a not in learned and b not in learned for a, b in zip(first, second)])
         if kept.all() or any(not kept[fold == k].any() for k in np.unique(fold)):
@@ -153,34 +149,29 @@ def read_pairs(path: str | Path) -> tuple[list[str], list[str], np.ndarray, np.n
     return first, second, same, np.arange(len(pairs)) // (2 * each)
 
 
-def embed_photos(
-    folder: str, encoder: str | Path, wanted: set[str], landmarks: str = "shipped"
-) -> tuple[dict[str, int], np.ndarray]:
+def embed_photos(settings: Settings, wanted: set[str]) -> tuple[dict[str, int], np.ndarray]:
     """{photo: row} and embeddings of the wanted photos that show a face.
 
-    They are aligned by the hourglass or by MTCNN.
+    Args:
+        settings: dataset, recogniser and hourglass are used.
+        wanted: names such as `Ada_Lovelace_0001`.
     """
-    settings = replace(load_settings(), dataset=folder)
-    encoder = course.load_encoder(encoder, settings.torch_device)
-    hourglass, name = None, f"{settings.dataset_name}_listed_mtcnn"
-    if landmarks == "shipped":
-        hourglass = course.load_model(
-            StackedHourglass, course.SHIPPED_HOURGLASS, settings.torch_device
-        )
-        name = f"{settings.dataset_name}_listed"
-    photos = replace(
-        load_faces(folder, settings.data_dir), central=True
-    )  # the person of an LFW photo is in its middle
+    encoder = load_encoder(recogniser_source(settings), settings.torch_device)
+    name = f"{settings.dataset_name}_listed"
+    if settings.hourglass != "shipped":
+        name += f"_{Path(settings.hourglass).stem}"
+    # the person of an LFW photo is in its middle
+    photos = replace(load_faces(settings.dataset, settings.data_dir), central=True)
     photos = photos.subset([stem(photos.key(i)) in wanted for i in range(len(photos))])
     missing = wanted - {stem(photos.key(i)) for i in range(len(photos))}
     if missing:
         raise ValueError(
-            f"{folder} lacks {len(missing)} photos of the pairs, such as {min(missing)}: "
+            f"{settings.dataset} lacks {len(missing)} photos of the pairs, such as {min(missing)}: "
             "bring all of LFW."
         )
-    straight = Path(settings.data_dir) / "aligned" / name
+    folder = Path(settings.data_dir) / "aligned" / name
     aligned, _, faces = aligned_faces(
-        photos, ["query"] * len(photos), hourglass, straight, settings.torch_device
+        photos, ["probe"] * len(photos), hourglass(settings), folder, settings.torch_device
     )
     return {stem(aligned.key(i)): i for i in range(len(aligned))}, embed(encoder, faces)
 

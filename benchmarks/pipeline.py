@@ -11,11 +11,13 @@ import time
 import numpy as np
 from torch import nn
 
-from helpers import course, metrics
+from helpers import metrics
 from helpers.enrolment import enrolment
-from helpers.faces import FaceSet, folder_of_people
+from helpers.faces import FaceSet, load_faces
+from helpers.model_files import load_encoder, load_verifier
+from helpers.networks import hourglass, recogniser_source
 from helpers.pipeline import FacePipeline
-from helpers.settings import load_settings
+from helpers.setting_flags import add_flags, settings_of
 from helpers.splits import split_photos
 
 from . import _peers
@@ -26,23 +28,20 @@ FPRS = (0.001, 0.01, 0.1)
 def main(arguments: list[str]) -> None:
     """Run the whole pipeline over a folder of people and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks pipeline", description=__doc__)
-    parser.add_argument(
-        "--people", required=True, help="a folder with a folder of photos for each person"
-    )
-    parser.add_argument("--encoder", default=course.SHIPPED_RECOGNISER, help="default: %(default)s")
+    before = {"dataset": "--people", "recogniser": "--encoder"}
+    add_flags(parser, "dataset", "recogniser", "hourglass", "device", before=before)
     parser.add_argument(
         "--peers",
         action="store_true",
         help="the same photos through other libraries, where installed",
     )
     options = parser.parse_args(arguments)
-    settings = load_settings()
-    verifier = course.load_verifier(options.encoder)
-    encoder = course.load_encoder(options.encoder, settings.torch_device)
-    photos = folder_of_people(options.people)
-    result = measured(
-        FacePipeline(course.hourglass(settings), encoder), photos, verifier.threshold(0.01)
-    )
+    settings = settings_of(options)
+    source = recogniser_source(settings)
+    verifier = load_verifier(source)
+    encoder = load_encoder(source, settings.torch_device)
+    photos = load_faces(settings.dataset, settings.data_dir)
+    result = measured(FacePipeline(hourglass(settings), encoder), photos, verifier.threshold(0.01))
     print_table(result, len(photos), len(np.unique(photos.labels)))
     if options.peers:
         print_peers({"this course": result} | peers(encoder, photos))

@@ -17,7 +17,8 @@ from helpers import course, metrics, recognition
 from helpers.augment import Jitter
 from helpers.configured import batches_of, configured_loss
 from helpers.encoders import embed
-from helpers.settings import Settings, load_settings
+from helpers.setting_flags import add_flags, settings_of
+from helpers.settings import Settings
 from helpers.training import fit
 
 RECIPES = ("ce", "margin0", "arcface", "triplet", "triplet_arcface")  # of helpers/config/loss
@@ -27,8 +28,9 @@ def main(arguments: list[str]) -> None:
     """Train every recipe on every fold and print the verification rate of the people held out."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks recipes", description=__doc__)
     parser.add_argument("--folds", type=int, default=4)
-    folds = parser.parse_args(arguments).folds
-    settings = load_settings()
+    add_flags(parser, "dataset", "epochs", "batch_size", "encoder", "seed", "device")
+    options = parser.parse_args(arguments)
+    folds, settings = options.folds, settings_of(options)
     data = recognition.recognition_data(settings)
     faces, labels = (
         torch.cat([data.train[:], data.test[:]]),

@@ -8,26 +8,27 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from helpers import course, metrics
+from helpers import metrics
 from helpers.aligned_set import FaceArray
 from helpers.encoders import embed
-from helpers.other_encoders import OTHERS
+from helpers.model_files import SHIPPED_RECOGNISER, load_encoder
+from helpers.networks import recogniser_source
 from helpers.recognition import unseen_faces, unseen_figures
-from helpers.settings import load_settings
+from helpers.setting_flags import add_flags, settings_of
 
+BEFORE = {"dataset": "--people", "split": "--roles", "recogniser": "--encoder"}  # older flags
 FPRS = (1e-4, 1e-3, 1e-2, 5e-2, 1e-1)
 
 
 def main(arguments: list[str]) -> None:
     """Embed a folder of people and print the figures."""
-    _, encoder, data = asked_for("recognition", __doc__, arguments, course.SHIPPED_RECOGNISER)
+    _, encoder, data = asked_for("recognition", __doc__, arguments, SHIPPED_RECOGNISER)
     print(
         f"{len(data.probe)} photos of {len(np.unique(data.probe_labels))} people asked for, "
         f"{len(data.distractors)} photos of {len(np.unique(data.distractor_labels))} distractors; "
@@ -53,37 +54,27 @@ def main(arguments: list[str]) -> None:
     )
 
 
-def asked_for(name: str, doc: str, arguments: list[str], default: Path | str) -> tuple:
+def asked_for(name: str, doc: str, arguments: list[str], shipped: Path) -> tuple:
     """What a benchmark's command line names: an encoder, and people that it never saw.
+
+    Args:
+        name: of the benchmark.
+        doc: its help.
+        arguments: the words of the command line.
+        shipped: the encoder where none is named.
 
     Returns:
         The encoder's name or file, the encoder, and the aligned faces as `unseen_faces` gives them.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=doc)
-    parser.add_argument(
-        "--people", required=True, help="a folder with a folder of photos for each person"
-    )
-    parser.add_argument(
-        "--split",
-        "--roles",
-        default="",
-        help="a CSV file,person,split: only its probe and distractor photos are taken",
-    )
-    parser.add_argument("--encoder", default=default, help="default: %(default)s")
-    options = parser.parse_args(arguments)
-    borrowed = str(options.encoder) in OTHERS or ".onnx" in Path(options.encoder).name
-    if not borrowed and not Path(options.encoder).exists():
-        parser.error(
-            f"there is no encoder {options.encoder}: train one with python -m helpers.train, and "
-            "name its "
-            f"encoder.safetensors; or choose {', '.join(OTHERS)}, or an ONNX file"
-        )
-    settings = replace(load_settings(), dataset=options.people, split=options.split)
-    encoder = course.load_encoder(options.encoder, settings.torch_device)
+    add_flags(parser, "dataset", "split", "recogniser", "hourglass", "device", before=BEFORE)
+    settings = settings_of(parser.parse_args(arguments))
+    source = shipped if settings.recogniser == "shipped" else recogniser_source(settings)
+    encoder = load_encoder(source, settings.torch_device)
     data = unseen_faces(settings)
     if len(np.unique(data.probe_labels)) < 2:
         parser.error("two people to ask for, or more, are needed")
-    return options.encoder, encoder, data
+    return source, encoder, data
 
 
 def speeds(encoder: nn.Module, faces: FaceArray) -> tuple[float, float]:

@@ -7,8 +7,7 @@ Writes benchmarks/studies.json after each study, which the notebook shows beside
 
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from helpers import recognition
@@ -17,7 +16,8 @@ from helpers.files import write_text
 from helpers.freezing import LayerFreezer
 from helpers.losses import CrossEntropy, MarginHead
 from helpers.model_files import MODELS
-from helpers.settings import Settings, load_settings
+from helpers.setting_flags import add_flags, settings_of
+from helpers.settings import Settings
 
 RESULTS = Path(__file__).with_name("studies.json")
 
@@ -27,11 +27,11 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks studies", description=__doc__)
     parser.add_argument("studies", nargs="*", help="which, such as losses; default all")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, help="default: those of the settings")
+    flags = ("dataset", "study_epochs", "encoder", "device")
+    add_flags(parser, *flags, command="studies", before={"study_epochs": "--epochs"})
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
-    settings = load_settings()
-    settings = replace(settings, study_epochs=options.epochs or settings.epochs)
+    settings = settings_of(options, "studies")
     data, found = recognition.recognition_data(settings), {}
     if options.out.exists():
         found = json.loads(options.out.read_text(encoding="utf-8"))
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
 def studies(settings: Settings) -> dict[str, dict[str, tuple]]:
     """{study: {choice: (the loss, changes)}}; the first choice of each is the reference."""
 
-    def margin(m=0.3, kind="arcface"):
+    def margin(m: float = 0.3, kind: str = "arcface") -> Callable:
         return lambda dim, classes: MarginHead(dim, classes, s=16, m=m, kind=kind)
 
     jitter = Jitter(size=settings.encoder_size)

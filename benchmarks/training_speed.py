@@ -30,6 +30,7 @@ from helpers.devices import ahead, best_precision, move, take
 from helpers.encoders import Encoder
 from helpers.losses import MarginHead
 from helpers.optimisers import OPTIMIZERS, parameter_groups
+from helpers.setting_flags import add_flags, settings_of
 from helpers.training import fit
 
 PEOPLE = 64
@@ -49,12 +50,13 @@ def main(arguments: list[str]) -> None:
         prog="python -m benchmarks training-speed", description=__doc__
     )
     parser.add_argument("--faces", type=int, default=2048)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--encoder", default="resnet10_small")
-    parser.add_argument("--size", type=int, default=64)
+    names = ("batch_size", "encoder", "encoder_size", "device")
+    add_flags(parser, *names, command="training_speed", before={"encoder_size": "--size"})
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(arguments)
+    settings = settings_of(options, "training_speed")
+    options.batch_size, options.encoder = settings.batch_size, settings.encoder
+    options.size, options.device = settings.encoder_size, str(settings.torch_device)
     faces, labels = some_faces(options.faces)
     times = {name: [] for name in LABELS}
     with tempfile.TemporaryDirectory() as folder:
@@ -164,10 +166,10 @@ def ready_speed(
     """Faces a second on the device and augmented, as `fit` makes them ready, without a network."""
     device, augment = torch.device(options.device), Jitter(size=options.size)
 
-    def load(index):
+    def load(index: torch.Tensor) -> tuple:
         return [take(source, index, device) for source in (faces, labels)]
 
-    def epoch():
+    def epoch() -> None:
         for rows in ahead(load, batches(0, 0)):
             yield augment(*(move(part, device) for part in rows))
 

@@ -9,15 +9,14 @@
     python -m helpers forget NAME                      delete what was made of a person's photos
 
 Exit codes: 0 done (predict: all of one person), 1 not all of one person, 2 something is missing,
-can't be read or failed. Pictures, pages and tables are written to outputs/. For learning; it must
-not decide about anybody.
+can't be read or failed. Pictures, pages and tables are written to outputs/. The flags are settings:
+FACES_FPR=0.001 says the same as --fpr 0.001. For learning; it must not decide about anybody.
 """
 
 import argparse
 import json
 import sys
 import traceback
-from pathlib import Path
 
 # What a command needs is imported when it runs: --help answers at once, and a package that is
 # missing ends with a sentence and exit code 2, never with Python's 1, which is a verdict.
@@ -32,24 +31,16 @@ COMMANDS = {
 }
 
 
-def _share(text):
-    from .gates import share_text
-
-    return share_text(text)
+SHARED = ("fpr", "recogniser", "hourglass", "device", "out_dir")  # settings that are flags of each
+BEFORE = {"recogniser": "--encoder", "out_dir": "--out"}  # what was typed before
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line, read; argparse exits with code 2 where it is wrong."""
+    from .setting_flags import add_flags
+
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--fpr",
-        type=_share,
-        default=0.01,
-        help="tolerated share of false matches: of pairs of different people, and for identify of "
-        "faces of people not enrolled that get a name; default 0.01",
-    )
-    common.add_argument("--encoder", help="default: the shipped recogniser")
-    common.add_argument("--out", type=Path, default=Path("outputs"))
+    add_flags(common, *SHARED, before=BEFORE)
     common.add_argument("--debug", action="store_true", help="show where an error came from")
     common.add_argument(
         "--json", action="store_true", help="one line of JSON on stdout, sentences on stderr"
@@ -75,7 +66,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                 "--save",
                 "--keep",
                 action="store_true",
-                help="write the thresholds into the encoder's file, in place of its own",
+                help="write the thresholds into the recogniser's file, in place of its own",
             )
     options = parser.parse_args(arguments)
     if options.command == "predict" and len(options.photos) < 2:

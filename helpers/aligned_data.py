@@ -108,10 +108,10 @@ def recognition_data(settings: Settings) -> RecognitionData:
         )
     split[(split == "test") & ~np.isin(names, trained)] = ""  # nobody to compare them with
 
-    def faces(part):
+    def faces(part: str) -> FaceArray:
         return FaceArray(images.array, images.rows[split == part])
 
-    def class_numbers(part):
+    def class_numbers(part: str) -> torch.Tensor:
         return torch.from_numpy(np.searchsorted(trained, names[split == part]))
 
     return RecognitionData(

@@ -206,7 +206,7 @@ def _align_all(faces, todo, prints, hourglass, folder, device, progress):
 
 
 def _align(faces, photos, numbers, bad, prints, hourglass, folder, device):
-    def work(some):
+    def work(some: list[torch.Tensor]) -> list[tuple]:
         found = find_faces(some, device, True, faces.central)
         return list(zip(found, align_found(some, found, hourglass)))
 

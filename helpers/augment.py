@@ -52,7 +52,7 @@ class Jitter:
         kept = self.crop or images.shape[-1]
         side = max(self.size or kept, -(-kept // 2))
 
-        def uniform(columns, reach):
+        def uniform(columns: int, reach: float) -> torch.Tensor:
             return (torch.rand(n, columns, device=device) * 2 - 1) * reach
 
         angle = torch.deg2rad(uniform(1, self.degrees))[:, 0]
@@ -101,7 +101,7 @@ class Degrade:
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         n, device = len(images), images.device
 
-        def uniform(*shape):
+        def uniform(*shape: int) -> torch.Tensor:
             return torch.rand(n, *shape, device=device)
 
         images = tint(images.float(), self.tint)
@@ -147,7 +147,7 @@ class Photometric:
     def changes(side: int) -> tuple:
         """The five, for pictures (N, 3, side, side) of 0 to 1; cached, being slow to make."""
 
-        def blurred(images):
+        def blurred(images: torch.Tensor) -> torch.Tensor:
             sigma = torch.empty(len(images), device=images.device).uniform_(0.1, 5)
             return blur(images, sigma * side / 112, round(side / 28))
 

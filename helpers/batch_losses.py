@@ -17,7 +17,9 @@ from .whole_batch import gather_rows, over_processes  # noqa: F401
 def in_float32(forward: Callable) -> Callable:
     """Run a loss outside autocast: a margin needs more digits of a cosine than bfloat16 has."""
 
-    def wrapped(self, features, labels):
+    def wrapped(
+        self: nn.Module, features: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor | tuple:
         with torch.autocast(features.device.type, enabled=False):
             return forward(self, features.float(), labels)
 

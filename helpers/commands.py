@@ -23,13 +23,12 @@ from .files import short_name
 from .forget import forget
 from .gallery import Gallery, name_or_unknown
 from .model_files import (
-    SHIPPED_RECOGNISER,
     doubts_about,
     load_encoder,
     load_verifier,
     save_verifier,
 )
-from .networks import hourglass, hourglass_id
+from .networks import hourglass, hourglass_id, recogniser_source
 from .photos import PhotoError, guard
 from .pipeline import (
     FacePipeline,
@@ -39,7 +38,7 @@ from .pipeline import (
     no_face,
     read_smaller,
 )
-from .settings import Settings, load_settings
+from .setting_flags import settings_of
 from .verdicts import UNDECIDED, name_faces
 from .verification import Verifier, measure
 from .who_is_who import Recogniser, verify
@@ -49,10 +48,11 @@ FPRS = (1e-3, 1e-2, 1e-1)
 
 def run(options: argparse.Namespace) -> tuple[dict, int]:
     """Load what the command needs, and run it."""
-    settings = load_settings()
+    settings = options.settings = settings_of(options)
+    options.fpr, options.out = settings.fpr, Path(settings.out_dir)
     if options.command == "forget":
-        return forget_person(options, settings)
-    options.encoder = options.encoder or SHIPPED_RECOGNISER
+        return forget_person(options)
+    options.encoder = recogniser_source(settings)
     encoder = load_encoder(options.encoder, settings.torch_device)
     pipeline = FacePipeline(hourglass(settings), encoder)
     if options.command in ("evaluate", "map"):
@@ -167,7 +167,7 @@ def tell_threshold(options: argparse.Namespace, verifier: Verifier, photos: int)
 
 def new_gallery(options: argparse.Namespace, pipeline: FacePipeline) -> Gallery:
     """The largest face of every photo in a folder of people, enrolled; the others are told."""
-    name = short_name(replace(load_settings(), dataset=options.gallery).dataset_name)
+    name = short_name(replace(options.settings, dataset=options.gallery).dataset_name)
     people = folder_of_people(options.gallery)
     for note in people.notes:
         answer(options, note)
@@ -191,7 +191,7 @@ def new_gallery(options: argparse.Namespace, pipeline: FacePipeline) -> Gallery:
 
 def people_in(options: argparse.Namespace) -> SimpleNamespace:
     """The aligned faces of a folder of people; what was left out is told."""
-    settings = replace(load_settings(), dataset=options.folder, split="")
+    settings = replace(options.settings, dataset=options.folder, split="")
     return unseen_faces(settings, lambda sentence: answer(options, sentence))
 
 
@@ -230,8 +230,9 @@ def draw_map(options: argparse.Namespace, pipeline: FacePipeline) -> tuple[dict,
     return {"map": str(path), "photos": len(people)}, 0
 
 
-def forget_person(options: argparse.Namespace, settings: Settings) -> tuple[dict, int]:
+def forget_person(options: argparse.Namespace) -> tuple[dict, int]:
     """Delete a person from galleries, aligned sets and pictures; what remains is told."""
+    settings = options.settings
     done = forget(options.name, settings.data_dir, settings.runs_dir, options.out)
     answer(options, "\n".join(done))
     return {"forgotten": options.name, "done": done}, 0

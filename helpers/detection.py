@@ -1,17 +1,18 @@
 """Second station: photo -> boxes and five rough landmarks, by a pretrained MTCNN.
 
-MTCNN (Zhang et al. 2016, https://arxiv.org/abs/1604.02878) finds where faces are; it is also the
-teacher of our hourglass where no one set landmarks by hand.
+MTCNN (mtcnn.py) finds where faces are; it is also the teacher of our hourglass where no one set
+landmarks by hand.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN
+
+from .mtcnn import run_mtcnn
 
 MAX_BATCH_PIXELS = 2**22  # 4 photos of 1024x1024 in one batch: 300 MB at work
 MIN_SCORE, MIN_FACE, MAX_SIDE = 0.9, 20, 1024  # the last two in pixels
@@ -42,13 +43,6 @@ class Detections:
         return len(self.boxes)
 
 
-@lru_cache(maxsize=2)
-def _mtcnn(device, min_face):
-    mtcnn = MTCNN(keep_all=True, select_largest=True, min_face_size=min_face, device=device).eval()
-    # the same numbers, in two thirds of the time on a CPU
-    return mtcnn.to(memory_format=torch.channels_last)
-
-
 def detect(
     photos: Sequence[torch.Tensor],
     device: torch.device | str = "cpu",
@@ -75,11 +69,9 @@ def detect(
     device = "cpu" if str(device).startswith("mps") else str(device)
     groups, scales = defaultdict(list), {}
     for i, photo in enumerate(photos):
-        height, width = photo.shape[1:]
-        scales[i] = min(1.0, max_side / max(height, width))
-        groups[
-            tuple(-(-max(round(s * scales[i]), min_face, 32) // 32) * 32 for s in (height, width))
-        ].append(i)
+        scales[i] = min(1.0, max_side / max(photo.shape[1:]))
+        sides = [max(round(side * scales[i]), min_face) for side in photo.shape[1:]]
+        groups[tuple(map(_next_multiple_of_32, sides))].append(i)
     found = [None] * len(photos)
     for size, members in groups.items():
         fits = max(1, min(batch_size, MAX_BATCH_PIXELS // (size[0] * size[1])))
@@ -89,11 +81,13 @@ def detect(
             for row, i in enumerate(chunk):
                 small = shrink(photos[i], scales[i])
                 batch[row, : small.shape[1], : small.shape[2]] = small.permute(1, 2, 0)
-            for i, result in zip(
-                chunk, zip(*_mtcnn(device, min_face).detect(batch.numpy(), landmarks=True))
-            ):
+            for i, result in zip(chunk, run_mtcnn(batch.numpy(), device, min_face)):
                 found[i] = _detections(*result, scales[i], min_score)
     return found
+
+
+def _next_multiple_of_32(side):
+    return math.ceil(max(side, 32) / 32) * 32
 
 
 def detect_largest(
@@ -238,13 +232,6 @@ def shrink(photo: torch.Tensor, scale: float) -> torch.Tensor:
 
 
 def _detections(boxes, scores, landmarks, scale, min_score):
-    if boxes is None or len(boxes) == 0:
-        return Detections(
-            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
-        )
-    boxes, scores, landmarks = (
-        np.asarray(a, np.float32) for a in (list(boxes), list(scores), list(landmarks))
-    )
     order = np.argsort(-(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
     order = order[scores[order] >= min_score]
     return Detections(boxes[order] / scale, scores[order], landmarks[order] / scale)

@@ -66,16 +66,3 @@ def cosines(similarity: float | np.ndarray) -> np.ndarray:
             "finite."
         )
     return similarity
-
-
-def share_text(text: str) -> float:
-    """For argparse: the text of a command line as a share above 0, at most 1."""
-    try:
-        return float(share(float(text), "share", above_zero=True))
-    except ValueError:
-        # argparse shows this type's sentence behind the name of the option
-        from argparse import ArgumentTypeError
-
-        raise ArgumentTypeError(
-            f"'{text}' is no share above 0 and at most 1, such as 0.01"
-        ) from None

@@ -34,41 +34,44 @@ def held_out(
     """
     if not len(data.test):
         return None
-    probes = torch.from_numpy(
-        np.unique(
-            np.linspace(0, len(data.test) - 1, min(PROBES, len(data.test))).round().astype(int)
-        )
-    )
+    probes = _spread(len(data.test))
     labels = torch.as_tensor(data.test_labels)[probes]
     train_labels = torch.as_tensor(data.train_labels)
-    order = train_labels.argsort(stable=True)
-    of_each = order.split(train_labels.unique(return_counts=True)[1].tolist())
-    gallery = torch.cat([photos[:GALLERY] for photos in of_each])
+    gallery = _few_of_each(train_labels)
 
     @torch.inference_mode()
-    def evaluate(encoder):
-        device = next(encoder.parameters()).device
-
-        def features(faces, index):
-            return torch.cat(
-                [
-                    encoder(torch.as_tensor(faces[rows]).to(device)).float()
-                    for rows in index.split(64)
-                ]
-            )
-
-        found = features(data.test, probes)
+    def evaluate(encoder: nn.Module) -> dict[str, float]:
+        found = _features(encoder, data.test, probes)
         if hasattr(loss, "logits"):
-            return {
-                "held_out_accuracy": (loss.logits(found).argmax(1).cpu() == labels).float().mean()
-            }
-        known, asked = (
-            F.normalize(x).cpu().numpy() for x in (features(data.train, gallery), found)
-        )
-        return {
-            "held_out_knn": knn_correct(
-                known, train_labels[gallery].numpy(), asked, labels.numpy()
-            ).mean()
-        }
+            named = loss.logits(found).argmax(1).cpu()
+            return {"held_out_accuracy": (named == labels).float().mean()}
+        known = _unit(_features(encoder, data.train, gallery))
+        right = knn_correct(known, train_labels[gallery].numpy(), _unit(found), labels.numpy())
+        return {"held_out_knn": right.mean()}
 
     return evaluate
+
+
+def _spread(photos):
+    """Numbers of at most PROBES of so many photos, spread evenly."""
+    places = np.linspace(0, photos - 1, min(PROBES, photos))
+    return torch.from_numpy(np.unique(places.round().astype(int)))
+
+
+def _few_of_each(labels):
+    """Numbers of the first GALLERY photos of everybody."""
+    order = labels.argsort(stable=True)
+    of_each = order.split(labels.unique(return_counts=True)[1].tolist())
+    return torch.cat([photos[:GALLERY] for photos in of_each])
+
+
+def _features(encoder, faces, index):
+    """The encoder's features of some faces, float32 (N, D), on its device."""
+    device = next(encoder.parameters()).device
+    batches = (torch.as_tensor(faces[rows]).to(device) for rows in index.split(64))
+    return torch.cat([encoder(batch).float() for batch in batches])
+
+
+def _unit(features):
+    """Features divided by their length, on the CPU."""
+    return F.normalize(features).cpu().numpy()

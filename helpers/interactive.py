@@ -128,7 +128,7 @@ def compare_app(
     )
     shown = {"faces": list(faces), "names": list(names), "notes": []}
 
-    def draw(_=None):
+    def draw(_: object = None) -> None:
         found, labels = shown["faces"], shown["names"]
         fpr = slider.value
         threshold, rows = verifier.threshold(fpr), verdicts(found, labels, verifier, fpr)
@@ -144,7 +144,7 @@ def compare_app(
             embeddings = np.stack([face.embedding for face in found])
             matrix.value = _png(matrix_picture(embeddings @ embeddings.T, found, threshold))
 
-    def take(_):
+    def take(_: object) -> None:
         photos, labels, skipped = read_uploads(uploaded(upload.value))
         answers = pipeline(photos)
         shown["faces"] = [answer[0] for answer in answers if answer]
@@ -180,7 +180,7 @@ def picker_app(
     )
     picture, answer = widgets.Image(format="png", layout=AS_IT_IS), widgets.HTML()
 
-    def draw(_=None):
+    def draw(_: object = None) -> None:
         if not faces:
             answer.value = "No face was found in this photo."
             return

@@ -51,7 +51,7 @@ def decode_heatmaps(heatmaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
     peak, index = flat.max(-1)
     x, y = index % width, index // width
 
-    def offset(position, length, step):
+    def offset(position: torch.Tensor, length: int, step: int) -> torch.Tensor:
         inside = (position > 0) & (position < length - 1)
         step = step * inside
         before, here, after = (
@@ -222,7 +222,7 @@ def predict_landmarks(
     """
     model.eval()
 
-    def heatmaps(batch):
+    def heatmaps(batch: torch.Tensor) -> torch.Tensor:
         plain = model(batch)[:, -1]
         return (plain + model(batch.flip(-1))[:, -1].flip(-1)[:, MIRRORED]) / 2 if mirror else plain
 

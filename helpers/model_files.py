@@ -165,7 +165,7 @@ def load_verifier(source: str | Path) -> Verifier:
     if text is None:
         raise ValueError(
             f"{source} has no thresholds with it: measure some on people it was not trained on, "
-            f"with python -m helpers evaluate PEOPLE --encoder {source} --keep."
+            f"with python -m helpers evaluate PEOPLE --recogniser {source} --save."
         )
     return Verifier.from_text(text)
 

@@ -6,7 +6,7 @@ import torch
 
 from .encoders import Encoder, weights_id
 from .landmarks import StackedHourglass
-from .model_files import SHIPPED_HOURGLASS, SHIPPED_VIT, load_model
+from .model_files import SHIPPED_HOURGLASS, SHIPPED_RECOGNISER, SHIPPED_VIT, load_model
 from .settings import Settings
 
 
@@ -20,10 +20,28 @@ def recogniser_path(settings: Settings) -> Path:
     return settings.run_dir / "recogniser.safetensors"
 
 
+def recogniser_source(settings: Settings) -> str | Path:
+    """What `load_encoder` and `load_verifier` take for the recogniser that the settings name.
+
+    Raises:
+        FileNotFoundError: notebook 3's is wanted, but the notebook was not run.
+    """
+    if settings.recogniser == "shipped":
+        return SHIPPED_RECOGNISER
+    if settings.recogniser != "trained":
+        return settings.recogniser
+    path = recogniser_path(settings)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"FACES_RECOGNISER is 'trained', but {path} is missing: run notebook 3 first."
+        )
+    return path
+
+
 def new_hourglass(settings: Settings) -> StackedHourglass:
     """An untrained hourglass, with the first weights that the seed gives."""
     torch.manual_seed(settings.seed)
-    model = StackedHourglass(settings.channels, settings.stacks)
+    model = StackedHourglass(settings.channels, settings.stacks, grow=settings.grow)
     return model.to(settings.torch_device).eval()
 
 

@@ -68,7 +68,7 @@ class MaskAugmentation:
         shapes = shapes[torch.randint(len(self.parts), (n,), device=device)]
         shapes &= torch.rand(n, 1, 1, 1, device=device) < self.p
 
-        def uniform(rows, reach):
+        def uniform(rows: int, reach: float) -> torch.Tensor:
             return (torch.rand(n, rows, 1, device=device) * 2 - 1) * reach
 
         zoom = uniform(1, self.scale).exp() * side / FACE

@@ -1,9 +1,9 @@
 """Encoders of other libraries, used like ours: aligned faces in, features out.
 
-So anybody can put their people through several recognisers: FACES_RECOGNISER=sface, or `--encoder
-dlib`. None of them is a requirement of the course; each needs its own package. They were trained
-on millions of photos of celebrities, so figures on celebrities say nothing about how they do on
-unseen people.
+So anybody can put their people through several recognisers: FACES_RECOGNISER=sface, or
+`--recogniser dlib`. None of them is a requirement of the course; each needs its own package. They
+were trained on millions of photos of celebrities, so figures on celebrities say nothing about how
+they do on unseen people.
 """
 
 import importlib.util
@@ -95,7 +95,7 @@ def dlib() -> OtherEncoder:
         [[scale, 0, left - scale * our_left], [0, scale, height - scale * our_height]]
     )
 
-    def one(face):
+    def one(face: np.ndarray) -> np.ndarray:
         chip = cv2.warpAffine(face, matrix, (150, 150), borderMode=cv2.BORDER_REFLECT)
         return net.compute_face_descriptor(chip)
 
@@ -200,7 +200,7 @@ def onnx_encoder(path: str) -> OtherEncoder:
     taken = session.get_inputs()[0].name
     mean, std = (np.array(values, np.float32) for values in COLOURS[colours])
 
-    def one(face):
+    def one(face: np.ndarray) -> np.ndarray:
         return session.run(None, {taken: ((face - mean) / std).transpose(2, 0, 1)[None]})[0][0]
 
     return OtherEncoder(file.name, len(one(np.zeros((112, 112, 3), np.float32))), one, file)

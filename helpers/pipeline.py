@@ -191,11 +191,11 @@ def faces_of(
     """
     given = {}
 
-    def numbered():
+    def numbered() -> Iterator[int]:
         for number, given[number] in enumerate(items):
             yield number
 
-    def called(number):
+    def called(number: int) -> str:
         return name(given[number])
 
     for photos, kept, bad in in_pieces(

@@ -44,7 +44,7 @@ def table(rows: Sequence[Mapping]) -> HTML:
     """A list of dicts as an HTML table, numbers with three digits; what a row lacks stays empty."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
 
-    def cell(value):
+    def cell(value: object) -> str:
         return f"{value:.3f}" if isinstance(value, float) else html.escape(str(value))
 
     head = "".join(f"<th>{html.escape(key)}</th>" for key in columns)

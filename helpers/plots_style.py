@@ -47,7 +47,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Let a function draw in the course's style; afterwards matplotlib's settings are as before."""
 
     @wraps(draw)
-    def drawn(*args, **options):
+    def drawn(*args: object, **options: object) -> Figure:
         with plt.rc_context(STYLE | {"font.family": families()}):
             return draw(*args, **options)
 

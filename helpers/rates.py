@@ -4,7 +4,7 @@ Embeddings are unit length, float32 (N, D); similarity is cosine; labels are int
 Evaluations call it TPR at FPR, or TAR at FAR.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -71,7 +71,7 @@ def verification_rate(
     """
     fpr, labels = gates.share(fpr), np.asarray(labels)
 
-    def blocks():  # gone through once for each look at all pairs
+    def blocks() -> Iterator[tuple]:  # gone through once for each look at all pairs
         return pairs_by_person(embeddings, labels, distractors, distractor_labels)
 
     # of each probe identity, then of each distractor
@@ -161,7 +161,7 @@ def _resampled(blocks: Callable, photos, asked, steps, fpr, threshold, resamples
     # (everyone, R): how often each person was drawn
     times = np.concatenate([draw.multinomial(n, np.full(n, 1 / n), resamples).T for n in groups])
 
-    def first_passed(similarity):  # L: passes none
+    def first_passed(similarity: np.ndarray) -> np.ndarray:  # L: passes none
         return np.searchsorted(-steps, -similarity, side="right")
 
     # the weight of the pairs whose first passed step this is

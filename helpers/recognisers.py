@@ -10,14 +10,13 @@ from .encoders import Encoder, LayerFreezer, embed
 from .held_out import held_out
 from .losses import MarginHead
 from .model_files import (
-    SHIPPED_RECOGNISER,
     doubts_about,
     load_encoder,
     load_model,
     load_verifier,
     notes_of,
 )
-from .networks import new_encoder, recogniser_path
+from .networks import new_encoder, recogniser_path, recogniser_source
 from .runs import Run
 from .settings import Settings
 from .training import fit
@@ -85,7 +84,7 @@ def recogniser(settings: Settings, data: RecognitionData) -> tuple[nn.Module, Ve
     probe identities.
     """
     if settings.recogniser != "trained":
-        path = SHIPPED_RECOGNISER if settings.recogniser == "shipped" else settings.recogniser
+        path = recogniser_source(settings)
         people = [data.probe_names[label] for label in np.unique(data.probe_labels)]
         for sentence in doubts_about(path, data.landmarks, people):
             print(sentence)

@@ -16,6 +16,7 @@ def setting(
     unit: str = "",
     least: float | None = None,
     below: float | None = None,
+    most: float | None = None,
     choices: Sequence[str] = (),
 ) -> Field:
     """A field of Settings.
@@ -26,9 +27,11 @@ def setting(
         unit: such as "pixels".
         least: the smallest number allowed; None: any above 0.
         below: the number that it must stay below.
+        most: the largest number allowed.
         choices: texts allowed; if "a file" is one of them, so is the path of a file.
     """
-    about = {"help": help, "unit": unit, "least": least, "below": below, "choices": choices}
+    limits = {"least": least, "below": below, "most": most}
+    about = {"help": help, "unit": unit, "choices": choices, **limits}
     if isinstance(default, dict):
         return field(default_factory=default.copy, metadata=about)
     return field(default=default, metadata=about)
@@ -39,17 +42,34 @@ def default_of(one: Field) -> object:
     return one.default if one.default is not MISSING else one.default_factory()
 
 
-def checked(one: Field, value: object) -> object:
+def described(one: Field) -> str:
+    """What a setting is, on one line: its help, unit, range and choices."""
+    about = one.metadata
+    text = about["help"] + (f" ({about['unit']})" if about["unit"] else "")
+    limits = [
+        f"{words} {about[limit]}"
+        for limit, words in (("least", "at least"), ("below", "below"), ("most", "at most"))
+        if about[limit] is not None
+    ]
+    if limits:
+        text += f"; {', '.join(limits)}"
+    if about["choices"]:
+        text += f": {', '.join(about['choices'])}"
+    return text
+
+
+def checked(one: Field, value: object, called: str | None = None) -> object:
     """A value, or a text that says it, as the type of the setting.
 
     Args:
         one: the setting, a field of Settings.
         value: such as 5 or "5".
+        called: how the user knows the setting; None: as FACES_NAME.
 
     Raises:
         ValueError: it is of another kind, not finite, out of range, or no choice that there is.
     """
-    called = f"FACES_{one.name.upper()}"
+    called = called or f"FACES_{one.name.upper()}"
     kinds = getattr(one.type, "__args__", (one.type,))
     kind = kinds[0]
     if type(None) in kinds and (value is None or str(value).lower() in ("", "none", "null")):
@@ -80,6 +100,10 @@ def _check_number(value, about, called):
         raise ValueError(f"{called} is {value}, which is too small: it must be {at_least}.")
     if below is not None and value >= below:
         raise ValueError(f"{called} is {value}, which is too large: it must be below {below}.")
+    if about["most"] is not None and value > about["most"]:
+        raise ValueError(
+            f"{called} is {value}, which is too large: it must be at most {about['most']}."
+        )
 
 
 def _check_text(text, one, called):
@@ -97,7 +121,8 @@ def _check_text(text, one, called):
             "cuda:1."
         )
     choices = one.metadata["choices"]
-    if choices and text not in choices and not ("a file" in choices and Path(text).is_file()):
+    file = text.partition(".onnx:")[0] + ".onnx" if ".onnx:" in text else text
+    if choices and text not in choices and not ("a file" in choices and Path(file).is_file()):
         known = ", ".join(choice for choice in choices if choice != "a file")
         path = ", or the path of a model that was trained" if "a file" in choices else ""
         raise ValueError(f"{called} is '{text}': choose {known}{path}.")
@@ -116,7 +141,7 @@ def _truth(value):
 
 
 def _collection(kind):
-    def convert(value):
+    def convert(value: object) -> object:
         value = yaml.safe_load(value) if isinstance(value, str) else value
         value = kind() if value is None else value
         if not isinstance(value, kind):

@@ -1,7 +1,8 @@
 """Every setting of the course, once: its default, unit, range and a line of help.
 
-Notebooks take a setting from the environment, `FACES_EPOCHS=5 jupyter lab`; commands by the same
-name, `python -m helpers.train epochs=5`; Python from `replace(settings, epochs=5)`.
+Notebooks take a setting from the environment, `FACES_EPOCHS=5 jupyter lab`; so do commands and
+benchmarks, which take it from their words as well: `python -m helpers.train epochs=5` (by Hydra),
+others as a flag, `--epochs 5` (setting_flags.py). In Python it is `replace(settings, epochs=5)`.
 `python -m helpers.settings` lists them all.
 """
 
@@ -10,10 +11,12 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+from .setting_values import checked, default_of, described, setting
 
-from .setting_values import checked, default_of, setting
+if TYPE_CHECKING:  # a command's --help needs no torch, which takes seconds
+    import torch
 
 DATASETS = ("orl", "lfw", "celeba")
 
@@ -26,6 +29,7 @@ class Settings:
     dataset: str = setting("orl", "orl, lfw, celeba, or a folder with a folder for each person")
     data_dir: str = setting("data", "folder of the datasets and of what is made of them")
     runs_dir: str = setting("runs", "folder of the trainings")
+    out_dir: str = setting("outputs", "folder of the pictures, pages and tables that are written")
     device: str = setting("auto", "auto, cpu, cuda, cuda:1 or mps")
     seed: int = setting(0, "of trainings: first weights, batches, augmentation", least=0)
     split_seed: int = setting(0, "of who is trained on, and which photos are held out", least=0)
@@ -40,6 +44,7 @@ class Settings:
     split: str = setting("", "a CSV file,person,split in place of the five settings above")
     # notebook 1: landmarks
     channels: int = setting(32, "of the hourglass")
+    grow: int = setting(0, "channels that each halving of the hourglass adds", least=0)
     stacks: int = setting(1, "hourglasses, one after another")
     sigma: float = setting(2.0, "of the heatmaps' peaks", unit="pixels")
     landmark_epochs: int = setting(40, "epochs of the hourglass")
@@ -101,6 +106,12 @@ class Settings:
         "whose embeddings are compared; trained: by notebook 3; or another library's",
         choices=("shipped", "trained", "sface", "dlib", "facenet", "a file"),
     )
+    fpr: float = setting(
+        0.01,
+        "tolerated share of false matches: of pairs of different people, and for identify of faces "
+        "of people not enrolled that get a name",
+        most=1,
+    )
 
     def __post_init__(self):
         for one in fields(self):
@@ -131,8 +142,10 @@ class Settings:
         return Path(self.runs_dir) / f"{self.dataset_name}_{who}_seed{self.seed}"
 
     @property
-    def torch_device(self) -> torch.device:
+    def torch_device(self) -> "torch.device":
         """The device; auto: CUDA, else Apple's MPS, else the CPU. ValueError if it is not there."""
+        import torch
+
         cuda, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
         if self.device == "auto":
             return torch.device("cuda" if cuda else "mps" if mps else "cpu")
@@ -174,6 +187,13 @@ PRESETS = {
     # what ships has seen CelebA's people, who are then no unseen identities
     "celeba": GPU_DEFAULTS | {"landmark_epochs": 5, "recogniser": "trained"},
 }
+# what differs from the defaults in commands and benchmarks that have a recipe of their own
+COMMAND_DEFAULTS = {
+    "train_hourglass": dict(grow=32, sigma=1.5, landmark_epochs=26, lr=8e-3),
+    "losses": dict(epochs=20, batch_size=64, lr=2e-3),
+    "studies": dict(study_epochs=60),
+    "training_speed": dict(batch_size=64),
+}
 # what settings, and values of some, were called before
 RENAMED = {"roles": "split", "query_people": "probe_people", "own": "trained"}
 FIELDS = {field.name: field for field in fields(Settings)}
@@ -181,13 +201,17 @@ BY_LOWER_NAME = {name.lower(): name for name in FIELDS}  # T_0 is FACES_T_0
 
 
 def load_settings(
-    environment: Mapping[str, str] = os.environ, given: Mapping[str, object] | None = None
+    environment: Mapping[str, str] = os.environ,
+    given: Mapping[str, object] | None = None,
+    command: str = "",
 ) -> Settings:
-    """The defaults, those of the dataset, then FACES_* variables, then what is `given`; checked.
+    """Each setting as the last of these says it, checked: the defaults, those of the dataset,
+    those of the command, FACES_* variables, and what is `given`.
 
     Args:
         environment: its other variables are ignored.
         given: {name: value or text}, such as the words of a command.
+        command: one of COMMAND_DEFAULTS, or any other, which has no defaults of its own.
 
     Raises:
         ValueError: there is no such setting, or its value is of another kind or out of range.
@@ -198,7 +222,8 @@ def load_settings(
             values[_name(variable[len("FACES_") :].lower())] = text
     for name, value in (given or {}).items():
         values[_name(name)] = value
-    return Settings(**PRESETS.get(values.get("dataset"), {}) | values)
+    preset = PRESETS.get(values.get("dataset"), {}) | COMMAND_DEFAULTS.get(command, {})
+    return Settings(**preset | values)
 
 
 def _name(name):
@@ -210,14 +235,10 @@ def _name(name):
 
 
 def table() -> str:
-    """Every setting on a line: its name, default, unit and help."""
-    lines = []
-    for name, one in FIELDS.items():
-        unit = f" ({one.metadata['unit']})" if one.metadata["unit"] else ""
-        choices = ", ".join(one.metadata["choices"])
-        about = f"{one.metadata['help']}{unit}{': ' if choices else ''}{choices}"
-        lines.append(f"{name:18} {str(default_of(one)):22} {about}")
-    return "\n".join(lines)
+    """Every setting on a line: its name, default, help, unit, range and choices."""
+    return "\n".join(
+        f"{name:18} {str(default_of(one)):22} {described(one)}" for name, one in FIELDS.items()
+    )
 
 
 if __name__ == "__main__":

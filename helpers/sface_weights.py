@@ -59,12 +59,12 @@ def state_of(tensors: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """SFace's weights under the names that FaceMobileNet gives them."""
     state = {}
 
-    def norm(ours, theirs):
+    def norm(ours: str, theirs: str) -> None:
         for name, called in BATCH_NORM.items():
             state[f"{ours}.{name}"] = tensors[f"{theirs}_{called}"]
         state[f"{ours}.num_batches_tracked"] = np.array(0)
 
-    def conv(ours, theirs):
+    def conv(ours: str, theirs: str) -> None:
         state[f"{ours}.0.weight"] = tensors[f"{theirs}_conv2d_weight"]
         norm(f"{ours}.1", f"{theirs}_batchnorm")
         state[f"{ours}.2.weight"] = tensors[f"{theirs}_relu_gamma"].ravel()

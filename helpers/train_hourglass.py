@@ -22,13 +22,29 @@ from .face_set import FaceSet
 from .faces import celeba, photos_with_landmarks
 from .files import enough_room, to_csv, write_text
 from .landmark_set import crops_in_pieces
-from .landmarks import CROP, HeatmapLoss, StackedHourglass, nme, predict_landmarks
+from .landmarks import CROP, HeatmapLoss, nme, predict_landmarks
 from .model_files import save_model
+from .networks import new_hourglass
+from .setting_flags import add_flags, settings_of
+from .settings import Settings
 from .training import fit
 
 # side of the crops kept on disk, pixels: 128 are cut from their middle, and when turned most of
 # these show real surroundings
 ROOM = 176
+# the settings that are flags
+FLAGS = (
+    "channels",
+    "grow",
+    "stacks",
+    "sigma",
+    "landmark_epochs",
+    "batch_size",
+    "lr",
+    "seed",
+    "device",
+    "runs_dir",
+)
 MOST_WATCHED = 2000  # photos held out that the curves look at
 
 
@@ -49,89 +65,93 @@ def main(arguments: list[str] | None = None) -> None:
         "--celeba", metavar="DATA_DIR", help="learn from CelebA, in DATA_DIR/celeba"
     )
     parser.add_argument(
-        "--split", default="train", help='rows to learn from; "" for all (default: %(default)s)'
+        "--rows",
+        default="train",
+        help='the rows to learn from, by their column split; "" for all (default: %(default)s)',
     )
-    for name, kind, default in (
-        ("channels", int, 32),
-        ("grow", int, 32),
-        ("stacks", int, 1),
-        ("sigma", float, 1.5),
-        ("epochs", int, 26),
-        ("polish", int, 5),
-        ("batch-size", int, 16),
-        ("lr", float, 8e-3),
-        ("seed", int, 0),
-    ):
-        parser.add_argument(f"--{name}", type=kind, default=default, help="default: %(default)s")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    # what --rows was called before, which is now the name of a setting
+    parser.add_argument("--split", dest="rows", help=argparse.SUPPRESS, default=argparse.SUPPRESS)
+    add_flags(parser, *FLAGS, command="train_hourglass", before={"landmark_epochs": "--epochs"})
     parser.add_argument(
-        "--run", default="runs/shipped_hourglass", help="folder of the run (default: %(default)s)"
+        "--polish",
+        type=int,
+        default=5,
+        help="last epochs, milder (default: %(default)s)",
     )
+    parser.add_argument("--run", help="folder of the run (default: shipped_hourglass in runs_dir)")
     parser.add_argument(
         "--out", required=True, help="where the weights go; FACES_HOURGLASS may name them then"
     )
     try:
-        train_hourglass(parser.parse_args(arguments))
+        options = parser.parse_args(arguments)
+        train_hourglass(options, settings_of(options, "train_hourglass"))
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"{error}")
 
 
-def train_hourglass(options: argparse.Namespace) -> None:
+def train_hourglass(options: argparse.Namespace, settings: Settings) -> None:
     """Learn landmarks set by hand, in every turn, size and quality, then polish on milder changes.
 
     A twentieth of each set's people is held out, for the curves.
 
     Args:
-        options: those of the command line, see `main`.
+        options: what to learn from, where the run lies and where the weights go, see `main`.
+        settings: those named in FLAGS are used.
 
     Raises:
         ValueError: there is nothing to learn from.
     """
-    crops, landmarks, held_out = gather(_photos(options), options)
+    folder = options.run or str(Path(settings.runs_dir) / "shipped_hourglass")
+    crops, landmarks, held_out = gather(_photos(options), folder, settings.torch_device)
     watched = torch.nonzero(held_out)[:MOST_WATCHED, 0]
     seen_crops, seen_landmarks = Jitter(0, 0, 0, False, 0, CROP)(crops[watched], landmarks[watched])
     seen_crops = seen_crops.round().byte()
 
-    def held_out_nme(net):
+    def held_out_nme(net: torch.nn.Module) -> dict[str, torch.Tensor]:
         return {"nme": nme(predict_landmarks(net, seen_crops, True)[0], seen_landmarks).mean()}
 
-    torch.manual_seed(options.seed)
-    model = StackedHourglass(options.channels, options.stacks, grow=options.grow).to(options.device)
+    model = new_hourglass(settings)
     crops, landmarks = FaceArray(crops.array, crops.rows[~held_out.numpy()]), landmarks[~held_out]
     wild = Compose(Jitter(45, 0.2, 0.07, crop=CROP), Degrade())
     mild = Compose(Jitter(30, 0.1, 0.05, crop=CROP), Degrade(tint=0.15, blur=1.0, noise=4))
     stages = (
-        (options.run, wild, options.epochs, options.lr),
-        (f"{options.run}_polish", mild, options.polish, options.lr / 8),
+        (folder, wild, settings.landmark_epochs, settings.lr),
+        (f"{folder}_polish", mild, options.polish, settings.lr / 8),
     )
     for folder, augment, epochs, lr in [stage for stage in stages if stage[2]]:
         run = fit(
             model,
-            HeatmapLoss(options.sigma),
+            HeatmapLoss(settings.sigma),
             crops,
             landmarks,
             folder,
             epochs=epochs,
             lr=lr,
-            seed=options.seed,
-            batch_size=options.batch_size,
+            seed=settings.seed,
+            batch_size=settings.batch_size,
             augment=augment,
             evaluate=held_out_nme,
         )
         error, minutes = run.history[-1]["nme"], run.seconds / 60
         print(f"{run.folder}: NME of the photos held out {error:.4f}, {minutes:.0f} minutes")
     if PartialState().is_main_process:
-        notes = {key: getattr(options, key) for key in ("seed", "epochs", "polish", "sigma")}
-        save_model(model, options.out, **notes)
+        save_model(
+            model,
+            options.out,
+            seed=settings.seed,
+            epochs=settings.landmark_epochs,
+            polish=options.polish,
+            sigma=settings.sigma,
+        )
         print(f"{options.out}: {Path(options.out).stat().st_size / 1e6:.1f} MB")
     PartialState().destroy_process_group()
 
 
 def _photos(options):
     """The FaceSets that the command line names."""
-    parts = [photos_with_landmarks(*both, options.split) for both in options.data]
+    parts = [photos_with_landmarks(*pair, options.rows) for pair in options.data]
     if options.celeba:
-        parts.append(celeba(options.celeba, options.split or None))
+        parts.append(celeba(options.celeba, options.rows or None))
     if not parts:
         raise ValueError(
             "There is nothing to learn from: give --data PHOTOS LANDMARKS.csv or --celeba DATA_DIR."
@@ -140,7 +160,7 @@ def _photos(options):
 
 
 def gather(
-    parts: list[FaceSet], options: argparse.Namespace
+    parts: list[FaceSet], folder: str, device: torch.device
 ) -> tuple[FaceArray, torch.Tensor, torch.Tensor]:
     """Cut out the heads of all photos, and hold every twentieth person out.
 
@@ -149,19 +169,20 @@ def gather(
 
     Args:
         parts: photos with landmarks.
-        options: those of the command line, see `main`.
+        folder: of the run; the files lie beside it.
+        device: where the detector works.
 
     Returns:
         Crops, uint8 (N, 3, 176, 176), landmarks (N, 5, 2), and which are held out (N,).
     """
     landmarks, skipped, held_out = [], [], []
     rank = os.environ.get("RANK", "")  # each process writes its own
-    path = Path(f"{options.run}_crops{rank}.bin")
+    path = Path(f"{folder}_crops{rank}.bin")
     path.parent.mkdir(parents=True, exist_ok=True)
     with enough_room(path), open(path, "wb") as file:
         for faces in parts:
             bad = {}
-            pieces = crops_in_pieces(faces, ROOM, WIDEN * ROOM / CROP, options.device)
+            pieces = crops_in_pieces(faces, ROOM, WIDEN * ROOM / CROP, device)
             for cut, five, some_bad in pieces:
                 file.write(cut.numpy().tobytes())
                 landmarks.append(five)
@@ -169,7 +190,7 @@ def gather(
             print(f"{faces.name}: {len(faces) - len(bad)} photos, {len(bad)} skipped")
             held_out.append(hold_out(faces.labels[[i for i in range(len(faces)) if i not in bad]]))
             skipped += [(faces.files[i], why) for i, why in bad.items()]
-    write_text(Path(f"{options.run}_skipped.csv"), to_csv([("photo", "why"), *skipped]))
+    write_text(Path(f"{folder}_skipped.csv"), to_csv([("photo", "why"), *skipped]))
     landmarks, held_out = torch.cat(landmarks), torch.cat(held_out)
     crops = np.memmap(path, np.uint8, "r", shape=(len(landmarks), 3, ROOM, ROOM))
     return FaceArray(crops, np.arange(len(landmarks))), landmarks, held_out

@@ -58,7 +58,7 @@ class Verifier:
             raise ValueError(
                 "These are no thresholds: rising FPRs, one falling cosine for each, all finite, "
                 "were expected. Measure them again, with python -m helpers evaluate PEOPLE "
-                "--encoder FILE --save."
+                "--recogniser FILE --save."
             )
 
     def threshold(self, fpr: float = 0.01) -> float:
@@ -115,7 +115,7 @@ class Verifier:
         except (TypeError, json.JSONDecodeError):
             raise ValueError(
                 "These thresholds can't be read: they are of another version of the course, or "
-                "damaged. Measure them again, with python -m helpers evaluate PEOPLE --encoder "
+                "damaged. Measure them again, with python -m helpers evaluate PEOPLE --recogniser "
                 "FILE --save."
             ) from None
 

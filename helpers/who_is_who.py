@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +14,8 @@ from PIL import Image
 from .enrolment import enrolment
 from .faces import folder_of_people
 from .gallery import Gallery
-from .model_files import SHIPPED_RECOGNISER, load_encoder, load_verifier
-from .networks import hourglass
+from .model_files import load_encoder, load_verifier
+from .networks import hourglass, recogniser_source
 from .photos import PhotoError, _rgb, plain_cause
 from .pipeline import Face, FacePipeline, no_face, read_smaller
 from .settings import load_settings
@@ -32,15 +33,16 @@ class Recogniser(NamedTuple):
 
 
 def verify(
-    first: Photo, second: Photo, fpr: float = 0.01, recogniser: Recogniser | None = None
+    first: Photo, second: Photo, fpr: float | None = None, recogniser: Recogniser | None = None
 ) -> Verification:
     """Are the largest faces of two photos of one person?
 
     Args:
         first, second: each a path, a PIL picture, an array (H, W, 3) or (H, W) of uint8, a tensor
             uint8 (3, H, W), or a Face that the pipeline has found.
-        fpr: tolerated share of false matches, 0 to 1.
-        recogniser: None takes the one that ships; `load_recogniser` makes others.
+        fpr: tolerated share of false matches, 0 to 1; None: that of the settings, else 0.01.
+        recogniser: None takes that of the settings, else the one that ships; `load_recogniser`
+            makes others.
 
     Returns:
         A Verification: same, verdict, similarity, threshold, probability, hints.
@@ -50,13 +52,14 @@ def verify(
         ValueError: such an FPR was never measured.
     """
     pipeline, verifier = recogniser or load_recogniser()
+    fpr = load_settings().fpr if fpr is None else fpr
     return compare(largest_face(first, pipeline), largest_face(second, pipeline), verifier, fpr=fpr)
 
 
 def identify(
     photo: Photo,
     gallery: Gallery | str | Path | Mapping[str, Photo | list],
-    far: float = 0.01,
+    far: float | None = None,
     recogniser: Recogniser | None = None,
 ) -> list[Identification]:
     """Whose faces are on a photo?
@@ -65,8 +68,10 @@ def identify(
         photo: as for `verify`.
         gallery: who is known: a folder with a folder of photos for each person, a dict {name: a
             photo or a list of them}, or a Gallery.
-        far: tolerated share of faces of people not enrolled that get a name, 0 to 1.
-        recogniser: None takes the one that ships; `load_recogniser` makes others.
+        far: tolerated share of faces of people not enrolled that get a name, 0 to 1; None: `fpr` of
+            the settings, else 0.01.
+        recogniser: None takes that of the settings, else the one that ships; `load_recogniser`
+            makes others.
 
     Returns:
         An Identification for each face, the largest first: name (None for unknown), nearest,
@@ -78,6 +83,7 @@ def identify(
     """
     recogniser = recogniser or load_recogniser()
     pipeline, verifier = recogniser
+    far = load_settings().fpr if far is None else far
     faces = [photo] if isinstance(photo, Face) else pipeline([as_photo(photo)])[0]
     known = gallery if isinstance(gallery, Gallery) else enrol(gallery, recogniser)
     return name_faces(faces, known, verifier, far)
@@ -91,7 +97,7 @@ def enrol(
     Args:
         people: a folder with a folder of photos for each person, whose unusable photos are left
             out with a warning, or a dict {name: a photo or a list of them}.
-        recogniser: None takes the one that ships.
+        recogniser: None takes that of the settings, else the one that ships.
     """
     if not isinstance(people, (str, Path, Mapping)):
         raise ValueError(
@@ -116,10 +122,18 @@ def enrol(
     return known
 
 
-@lru_cache(maxsize=2)
-def load_recogniser(encoder: str | Path = SHIPPED_RECOGNISER) -> Recogniser:
-    """The pipeline and the thresholds of an encoder, by file or by name; loaded once."""
+def load_recogniser(encoder: str | Path | None = None) -> Recogniser:
+    """The pipeline and the thresholds of an encoder; loaded once.
+
+    encoder: a file or a name; None: as FACES_RECOGNISER says, else the one that ships.
+    """
     settings = load_settings()
+    return _loaded(encoder or recogniser_source(settings), settings.hourglass, settings.device)
+
+
+@lru_cache(maxsize=2)
+def _loaded(encoder, hourglass_name, device):
+    settings = replace(load_settings(), hourglass=hourglass_name, device=device)
     network = load_encoder(encoder, settings.torch_device)
     return Recogniser(FacePipeline(hourglass(settings), network), load_verifier(encoder))
 

@@ -14,7 +14,9 @@ def over_processes(forward: Callable) -> Callable:
     pytorch-metric-learning does).
     """
 
-    def wrapped(self, features, labels):
+    def wrapped(
+        self: torch.nn.Module, features: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor | tuple:
         if (
             self.training
             and dist.is_available()

@@ -18,7 +18,7 @@ def is_public(name):
 
 
 def functions_of(tree):
-    """(Qualified name, function, is it a method) of a module and classes, inner ones left out."""
+    """(Qualified name, function, is it a method) of a module, its classes and its functions."""
     todo = [("", tree, False)]
     while todo:
         before, parent, in_class = todo.pop()
@@ -27,6 +27,7 @@ def functions_of(tree):
                 todo.append((f"{before}{node.name}.", node, True))
             elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 yield f"{before}{node.name}", node, in_class
+                todo.append((f"{before}{node.name}.", node, False))
 
 
 def unannotated(function, is_method):
@@ -90,5 +91,6 @@ class Thing:
         "m.py: Thing.__init__ lacks annotations of a.",
         "m.py: Thing.__call__ lacks annotations of return.",
         "m.py: Thing.of lacks annotations of a.",
+        "m.py: plain.inner lacks annotations of x, return.",
     ]
     assert {"helpers/gallery.py", "benchmarks/lfw.py"} <= set(MODULES)

@@ -158,7 +158,7 @@ def test_simulated_galleries_are_as_alike_as_asked_and_exact_search_is_exact(mon
         :, ~torch.eye(10, dtype=bool).numpy()
     ]
     assert same.mean() == pytest.approx(0.6, abs=0.02) and queries.shape == (20, 64)
-    monkeypatch.setattr(gallery, "likeness", lambda: (0.6, 32))
+    monkeypatch.setattr(gallery, "likeness", lambda settings: (0.6, 32))
     gallery.main(["--sizes", "2000", "--queries", "20"])
     result = last_line(capsys)["2000"]
     assert (

@@ -145,7 +145,7 @@ def test_evaluate_measures_and_keeps_thresholds_and_the_map_needs_no_connection(
 def test_every_command_refuses_an_fpr_that_is_no_share(command, fpr, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([*command, f"--fpr={fpr}"])
-    assert stopped.value.code == 2 and "no share above 0" in capsys.readouterr().err
+    assert stopped.value.code == 2 and "argument --fpr: it is" in capsys.readouterr().err
 
 
 EVIL = [

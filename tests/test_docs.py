@@ -94,7 +94,9 @@ def train_tiny(words):
 def run(line):
     """Run a printed command in this process; whatever is large in it is made small."""
     line = line.replace("accelerate launch --multi_gpu --num_processes 2", "python")
-    line = line.replace("--encoder sface", "--encoder encoder.safetensors")  # another package's
+    line = line.replace(
+        "--recogniser sface", "--recogniser encoder.safetensors"
+    )  # another package's
     line = line.replace("forget NAME", "forget s1").replace(
         "--celeba data", "--data PHOTOS LANDMARKS.csv"
     )

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -188,9 +187,7 @@ def test_training_by_command_leaves_a_model_and_is_not_repeated(labelled, tmp_pa
 
 def test_the_crops_to_learn_from_lie_on_the_disk_and_are_those_of_notebook_1(labelled, tmp_path):
     faces = photos_with_landmarks(labelled, labelled / "landmarks.csv")
-    crops, landmarks, held_out = gather(
-        [faces, faces], SimpleNamespace(run=str(tmp_path / "runs" / "run"), device="cpu")
-    )
+    crops, landmarks, held_out = gather([faces, faces], str(tmp_path / "runs" / "run"), "cpu")
     whole, whole_landmarks, _ = landmark_crops(faces, ROOM, WIDEN * ROOM / CROP, progress=False)
     assert isinstance(crops.array, np.memmap) and len(held_out) == len(crops) == 2 * len(whole)
     assert torch.equal(crops[:], torch.cat([whole, whole])) and torch.equal(

@@ -47,7 +47,7 @@ def test_face_mobilenet_is_an_encoder_by_name():
 
 def test_thresholds_of_a_borrowed_encoder_are_kept_beside_the_data(tmp_path, monkeypatch):
     monkeypatch.setenv("FACES_DATA_DIR", str(tmp_path))
-    with pytest.raises(ValueError, match="evaluate PEOPLE --encoder sface --keep"):
+    with pytest.raises(ValueError, match="evaluate PEOPLE --recogniser sface --save"):
         load_verifier("sface")
     verifier = Verifier([0.01, 0.1], [0.5, 0.4], 20.0, -8.0, 100, 10_000)
     save_verifier("sface", verifier)

@@ -1,19 +1,21 @@
 """From photos to faces: sizes mixed, bad photos apart, one face or many."""
 
 import importlib.util
-import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from facenet_pytorch import MTCNN
 from kornia.filters import gaussian_blur2d
 from PIL import Image
+from safetensors.torch import load_file
 from skimage.data import astronaut
 
-from helpers import detection
+from helpers import detection, mtcnn
 from helpers.detection import detect
 from helpers.encoders import Encoder
+from helpers.faces import orl
 from helpers.photo_names import person_in
 from helpers.pipeline import FacePipeline, largest_faces, read_folder
 
@@ -128,16 +130,33 @@ def test_the_face_in_the_middle_may_stand_for_the_photo_in_place_of_the_largest(
         assert found.boxes.tolist() == [expected] and found.others == 1
 
 
-def test_the_detectors_weights_are_read_without_running_code(tmp_path):
-    class Hostile:
-        def __reduce__(self):
-            return Path.touch, (tmp_path / "ran",)
+def test_the_detectors_weights_are_those_of_facenet_pytorch_without_its_pickles(monkeypatch):
+    folder = Path(importlib.util.find_spec("facenet_pytorch").origin).parent / "data"
+    shipped = load_file(mtcnn.WEIGHTS)
+    for name in ("pnet", "rnet", "onet"):
+        for key, weight in torch.load(folder / f"{name}.pt", weights_only=True).items():
+            assert torch.equal(shipped.pop(f"{name}.{key}"), weight)
+    assert not shipped
 
-    torch.save(Hostile(), tmp_path / "weights.pt")
-    source = Path(importlib.util.find_spec("facenet_pytorch").origin).parent / "models" / "mtcnn.py"
-    assert (
-        "torch.load(" in source.read_text() and "weights_only" not in source.read_text()
-    )  # so torch's default holds
-    with pytest.raises(pickle.UnpicklingError):
-        torch.load(tmp_path / "weights.pt")
-    assert not (tmp_path / "ran").exists()
+    def refuse(*_, **__):
+        raise AssertionError("a pickle was read")
+
+    monkeypatch.setattr(torch, "load", refuse)
+    mtcnn.load_mtcnn.__wrapped__("cpu")
+
+
+def test_the_detector_finds_what_facenet_pytorchs_finds(colour):
+    photo, orl_photos = colour.permute(1, 2, 0), orl()
+    orls = torch.stack([orl_photos.photo(i).permute(1, 2, 0) for i in range(0, 100, 25)])
+    theirs = MTCNN(keep_all=True, select_largest=True, min_face_size=30).eval()
+    theirs = theirs.to(memory_format=torch.channels_last)
+    for photos in (photo[None], orls, torch.zeros_like(orls)):
+        for ours, box, score, five in zip(
+            mtcnn.run_mtcnn(photos.numpy(), min_face=30),
+            *theirs.detect(photos.numpy(), landmarks=True),
+        ):
+            if box is None:
+                assert not len(ours[0])
+                continue
+            for mine, other in zip(ours, (box, score, five)):
+                assert np.array_equal(mine, np.asarray(list(other), np.float32))
