@@ -13,6 +13,7 @@ import multiprocessing
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from unittest import mock

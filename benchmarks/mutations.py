@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import _faults
+from . import _faults, _faults_review
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("helpers", "benchmarks", "tests", "models", "pyproject.toml", "README.md", "test_images")
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     faults = [
         fault
-        for fault in (_faults.REVIEW if options.review else _faults.FAULTS)
+        for fault in (_faults_review.REVIEW if options.review else _faults.FAULTS)
         if not options.modules or fault[0] in options.modules
     ]
     if not faults:
@@ -78,19 +78,10 @@ def main(arguments: list[str]) -> None:
     outcomes, sound = [], {}
     with tempfile.TemporaryDirectory() as folder:
         copy(Path(folder))
-        for module, what, old, new, *tests in faults:
-            tests = tests[0] if tests else f"test_{module}"
-            if tests not in sound:  # the control
-                sound[tests] = run(tests, Path(folder), options.timeout)[0]
-            outcome, seconds, test = sound[tests], 0.0, ""
-            if outcome == "passed":
-                path = place_of(Path(folder) / "helpers", module, old)
-                with fault_in(path, old, new):
-                    outcome, seconds, test = run(tests, Path(folder), options.timeout)
-                outcome = {"passed": "SURVIVED", "failed": "noticed"}.get(outcome, outcome)
-            else:
-                outcome = f"tests {outcome} without it"
+        for fault in faults:
+            outcome, seconds, test = outcome_of(fault, Path(folder), options.timeout, sound)
             outcomes.append(outcome)
+            module, what = fault[:2]
             print(f"{module:18s}{what:75s}{outcome:10s}{seconds:6.0f} s  {test}", flush=True)
     counts = {
         "faults": len(faults),
@@ -98,6 +89,31 @@ def main(arguments: list[str]) -> None:
         "survived": outcomes.count("SURVIVED"),
     }
     print(json.dumps(counts | {"undecided": len(faults) - counts["noticed"] - counts["survived"]}))
+
+
+def outcome_of(
+    fault: tuple, folder: Path, timeout: float, sound: dict[str, str]
+) -> tuple[str, float, str]:
+    """Put one fault into a copy of the code and run its tests.
+
+    Args:
+        fault: module, what it is, the code, the code with the fault, and perhaps its tests.
+        folder: of the copy.
+        timeout: seconds for the tests.
+        sound: {tests: how they end without a fault}, the control; filled in here.
+
+    Returns:
+        "noticed", "SURVIVED" or why it can't be told; the seconds, and the test that noticed.
+    """
+    module, _, old, new, *tests = fault
+    tests = tests[0] if tests else f"test_{module}"
+    if tests not in sound:
+        sound[tests] = run(tests, folder, timeout)[0]
+    if sound[tests] != "passed":
+        return f"tests {sound[tests]} without it", 0.0, ""
+    with fault_in(place_of(folder / "helpers", module, old), old, new):
+        outcome, seconds, test = run(tests, folder, timeout)
+    return {"passed": "SURVIVED", "failed": "noticed"}.get(outcome, outcome), seconds, test
 
 
 def stale(faults: list[tuple]) -> list[str]:

@@ -25,7 +25,7 @@ from .detection import find_faces
 from .face_array import FaceArray, write_array
 from .faces import LANDMARK_COLUMNS, FaceSet
 from .file_fingerprints import file_fingerprints
-from .files import alone_in, enough_room, read_csv, short_name, to_csv, write_atomically, write_text
+from .files import alone_in, append_csv, read_csv, short_name, to_csv, write_atomically, write_text
 from .folders import listed, natural_order
 from .landmarks import StackedHourglass
 from .photos import guard, together_or_alone
@@ -76,12 +76,7 @@ def build_aligned_set(
     if todo or gone or not sheet.exists():
         with alone_in(folder):
             # again: another process may just have finished
-            same, todo, gone = _state(folder, aligner_id, keys, prints)
-            if folder.exists() and not same:
-                shutil.rmtree(folder)
-            write_text(folder / "aligner.txt", aligner_id)
-            if todo or gone:  # the array is collected anew, without what is gone
-                forget_array(folder)
+            todo, gone = _begin(folder, aligner_id, keys, prints)
             forget_rows(folder, gone)
             _align_all(faces, todo, prints, hourglass, folder, device, progress)
             rows = read_rows(folder)
@@ -100,6 +95,17 @@ def _state(folder, aligner_id, keys, prints):
     done = {(row["photo"], row["fingerprint"]) for row in rows}
     gone = [r for r in rows if r["photo"] not in asked and not os.path.lexists(r["file"])]
     return same, [i for i in range(len(keys)) if (keys[i], prints[i]) not in done], gone
+
+
+def _begin(folder, aligner_id, keys, prints):
+    """Clear away what another aligner made; which photos are to do, and rows of those gone."""
+    same, todo, gone = _state(folder, aligner_id, keys, prints)
+    if folder.exists() and not same:
+        shutil.rmtree(folder)
+    write_text(folder / "aligner.txt", aligner_id)
+    if todo or gone:  # the array is collected anew, without what is gone
+        forget_array(folder)
+    return todo, gone
 
 
 def _tell_of(rows, folder, tell):
@@ -201,7 +207,7 @@ def _align_all(faces, todo, prints, hourglass, folder, device, progress):
     with progress_bar(total=len(todo), desc="aligning", disable=not (progress and todo)) as bar:
         for photos, numbers, bad in faces.pieces(todo, CHUNK):
             rows = _align(faces, photos, numbers, bad, prints, hourglass, folder, device)
-            _append_rows(folder / "photos.csv", rows)
+            append_csv(folder / "photos.csv", COLUMNS, rows)
             bar.update(len(rows))
 
 
@@ -230,21 +236,3 @@ def _align(faces, photos, numbers, bad, prints, hourglass, folder, device):
             rows[i] += [found.others, *(f"{number:.2f}" for number in numbers_of)]
         rows[i] += [""] * (len(COLUMNS) - len(rows[i]))
     return list(rows.values())
-
-
-def _append_rows(path, rows):
-    begun = path.exists() and path.stat().st_size > 0
-    if begun:
-        with open(path, "rb") as file:  # its end alone: the table of all of CelebA is 40 MB
-            file.seek(-1, os.SEEK_END)
-            whole = file.read() == b"\n"
-        if not whole:  # a kill cut the last line short
-            text = path.read_bytes()
-            text = text[: text.rfind(b"\n") + 1]
-            write_atomically(path, lambda part: part.write_bytes(text))
-            begun = bool(text)
-    with (
-        enough_room(path),
-        open(path, "a", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        file.write(to_csv(rows if begun else [COLUMNS, *rows]))

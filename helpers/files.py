@@ -142,3 +142,21 @@ def read_csv(path: str | Path) -> list[list[str]]:
         return []
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
         return list(csv.reader(file))
+
+
+def append_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence]) -> None:
+    """Append rows to a CSV file, with the header if it is new; a last line cut short is dropped."""
+    path = Path(path)
+    begun = path.exists() and path.stat().st_size > 0
+    if begun:
+        with open(path, "rb") as file:  # its end alone: the table of all of CelebA is 40 MB
+            file.seek(-1, os.SEEK_END)
+            whole = file.read() == b"\n"
+        if not whole:  # a kill cut the last line short
+            text = path.read_bytes()
+            text = text[: text.rfind(b"\n") + 1]
+            write_atomically(path, lambda part: part.write_bytes(text))
+            begun = bool(text)
+    names = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+    with enough_room(path), open(path, "a", **names) as file:
+        file.write(to_csv(rows if begun else [header, *rows]))

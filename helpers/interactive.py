@@ -136,34 +136,35 @@ def compare_app(
         summary.value = (
             f"<b>{passed} of {len(rows)} pairs pass</b> at a threshold of {threshold:.2f}"
         )
+        most_alike = sorted(rows, key=lambda row: -row["similarity"])[:20]
         notes = "".join(f"<div>{html.escape(note)}</div>" for note in shown["notes"])
-        table.value = (
-            plots.table(sorted(rows, key=lambda row: -row["similarity"])[:20]).data + notes
-        )
+        table.value = plots.table(most_alike).data + notes
         if found:
             embeddings = np.stack([face.embedding for face in found])
             matrix.value = _png(matrix_picture(embeddings @ embeddings.T, found, threshold))
 
     def take(_: object) -> None:
-        photos, labels, skipped = read_uploads(uploaded(upload.value))
-        answers = pipeline(photos)
-        shown["faces"] = [answer[0] for answer in answers if answer]
-        shown["names"] = [label for label, answer in zip(labels, answers) if answer]
-        without = [
-            f"{label}: no face was found" for label, answer in zip(labels, answers) if not answer
-        ]
-        hints = [
-            f"{name}: {hint}"
-            for name, face in zip(shown["names"], shown["faces"])
-            for hint in face.hints()
-        ]
-        shown["notes"] = skipped + without + hints
+        shown.update(_faces_of_uploads(pipeline, uploaded(upload.value)))
         draw()
 
     upload.observe(take, "value")
     slider.observe(draw, "value")
     draw()
     return widgets.VBox([widgets.HBox([upload, slider]), summary, matrix, table])
+
+
+def _faces_of_uploads(pipeline, files):
+    """The largest faces of uploaded photos, their names, and notes on what is missing or odd."""
+    photos, labels, notes = read_uploads(files)
+    faces, names, hints = [], [], []
+    for label, answer in zip(labels, pipeline(photos)):
+        if not answer:
+            notes = [*notes, f"{label}: no face was found"]
+            continue
+        faces.append(answer[0])
+        names.append(label)
+        hints += [f"{label}: {hint}" for hint in answer[0].hints()]
+    return {"faces": faces, "names": names, "notes": notes + hints}
 
 
 def picker_app(

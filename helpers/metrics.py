@@ -4,6 +4,8 @@ Embeddings are unit length, float32 (N, D); similarity is cosine; labels are int
 of one person are alike, so intervals are drawn over people, never over photos or pairs.
 """
 
+import math
+
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -132,11 +134,8 @@ def open_set(
         ValueError: where there are too few impostors for this FAR.
     """
     gates.share(far, "FAR", above_zero=True)
-    if not len(impostors) or len(impostors) * far < 1:
-        raise ValueError(
-            f"A FAR of {far:g} can't be measured with {len(impostors)} photos of impostors: "
-            f"{int(np.ceil(1 / min(far, 1)))} or more are needed."
-        )
+    if len(impostors) * far < 1:
+        raise _too_few(far, f"{len(impostors)} photos of impostors", 1 / far)
     gallery = gates.unit_embeddings(gallery, "gallery embeddings")
     probes = gates.unit_embeddings(probes, "probes")
     impostors = gates.unit_embeddings(impostors, "impostors")
@@ -146,14 +145,17 @@ def open_set(
         number = len(np.unique(gates.labels(impostor_labels, len(impostors), "impostor_labels")))
         number *= len(np.unique(gallery_labels))
         if not carries(far, number):
-            raise ValueError(
-                f"A FAR of {far:g} can't be measured with {number} pairs of an impostor and an "
-                f"enrolled person: {int(np.ceil(0.5 / far))} or more are needed."
-            )
+            raise _too_few(far, f"{number} pairs of an impostor and an enrolled person", 0.5 / far)
     alarms = np.append(np.sort(_best(impostors, gallery)[0])[::-1], -np.inf)
     threshold = float(alarms[allowed(far, len(impostors))])
     score, row = _best(probes, gallery)
     return ((score > threshold) & (gallery_labels[row] == probe_labels)).astype(float), threshold
+
+
+def _too_few(far, what, needed):
+    return ValueError(
+        f"A FAR of {far:g} can't be measured with {what}: {math.ceil(needed)} or more are needed."
+    )
 
 
 def _best(embeddings, gallery):

@@ -4,7 +4,8 @@ Embeddings are unit length, float32 (N, D); similarity is cosine; labels are int
 Evaluations call it TPR at FPR, or TAR at FAR.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -70,26 +71,18 @@ def verification_rate(
         shaped as fpr; negatives, their number; resampled (R, as fpr), the TPR of each draw.
     """
     fpr, labels = gates.share(fpr), np.asarray(labels)
-
-    def blocks() -> Iterator[tuple]:  # gone through once for each look at all pairs
-        return pairs_by_person(embeddings, labels, distractors, distractor_labels)
-
+    # gone through anew whenever all pairs are needed
+    blocks = partial(pairs_by_person, embeddings, labels, distractors, distractor_labels)
     # of each probe identity, then of each distractor
     photos = np.unique(labels, return_counts=True)[1]
     asked = len(photos)
     if distractors is not None and len(distractors):
         photos = np.append(photos, np.unique(distractor_labels, return_counts=True)[1])
     total = int(_negatives(photos[:, None], asked)[0])
-    positives, counts = [], np.zeros(BINS, int)
-    for _, same, different, _ in blocks():
-        positives.append(same)
-        counts += np.bincount(_bin(different), minlength=BINS)
-    positives = np.concatenate(positives)
+    positives, counts = _positives_and_counts(blocks())
     _check(len(positives), total)
     rank = allowed(fpr, total)
-    # resamples choose among thresholds of many ranks, well beyond the last one that is asked for
-    reach = min(total, max(3 * rank.max(), 100_000))
-    ranks = np.union1d(rank, np.append(np.geomspace(1, reach + 1, 1000).astype(int) - 1, reach))
+    ranks = _ranks_to_resample(rank, total)
     values = _largest(blocks, counts, ranks)
     threshold = values[np.searchsorted(ranks, rank)]
     steps = np.unique(values)[::-1]
@@ -101,6 +94,21 @@ def verification_rate(
     tpr_range = {"low": np.where(everything, 1, low)[()], "high": np.where(everything, 1, high)[()]}
     whole = {"tpr": tpr, "threshold": threshold, "negatives": total, "resampled": tprs}
     return whole | tpr_range | false
+
+
+def _positives_and_counts(blocks):
+    """The similarity of every pair of one person, and how many other pairs each bin holds."""
+    positives, counts = [], np.zeros(BINS, int)
+    for _, same, different, _ in blocks:
+        positives.append(same)
+        counts += np.bincount(_bin(different), minlength=BINS)
+    return np.concatenate(positives), counts
+
+
+def _ranks_to_resample(rank, total):
+    """Resamples choose among thresholds of many ranks, well beyond the last that is asked for."""
+    reach = min(total, max(3 * rank.max(), 100_000))
+    return np.union1d(rank, np.append(np.geomspace(1, reach + 1, 1000).astype(int) - 1, reach))
 
 
 def _interval(rates, shape):

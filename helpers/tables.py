@@ -89,11 +89,9 @@ def celeba_table(path: str | Path, wanted: list[str]) -> dict[str, list[float]]:
     column, or, of two columns, none at all. ValueError names what is wrong, and the line.
     """
     rows = list(enumerate(split_lines(path), 1))
-    count = (
-        int(rows[0][1][0]) if rows and len(rows[0][1]) == 1 and rows[0][1][0].isdecimal() else None
-    )
-    rows = rows[count is not None :]
-    header = None
+    count, header = None, None
+    if rows and len(rows[0][1]) == 1 and rows[0][1][0].isdecimal():
+        count, rows = int(rows[0][1][0]), rows[1:]
     if rows and not any(map(_is_photo, rows[0][1])):
         header, rows = [name.lower() for name in rows[0][1]], rows[1:]
     places = [_is_photo(field) for field in rows[0][1]] if rows else []
@@ -103,16 +101,7 @@ def celeba_table(path: str | Path, wanted: list[str]) -> dict[str, list[float]]:
             f"{', '.join(wanted)}; it begins with {_start(path)}. Fetch it again."
         )
     photo, width = places.index(True), len(places)
-    if header is None:
-        header = [wanted[0]] * 2 if width == 2 and len(wanted) == 1 else []
-        header[photo : photo + 1] = ["image_id"]
-    elif len(header) == width - 1:
-        header.insert(photo, "image_id")
-    if missing := [name for name in wanted if name not in header]:
-        raise ValueError(
-            f"{path} has no column {', '.join(missing)}: its header must name {', '.join(wanted)}."
-        )
-    columns, table = [header.index(name) for name in wanted], {}
+    columns, table = _columns(path, header, wanted, photo, width), {}
     for number, row in rows:
         try:
             if len(row) != width or not _is_photo(row[photo]):
@@ -133,6 +122,20 @@ def celeba_table(path: str | Path, wanted: list[str]) -> dict[str, list[float]]:
             "it was cut short; fetch it again."
         )
     return table
+
+
+def _columns(path, header, wanted, photo, width):
+    """The places of the wanted columns in a row of this width, whose photo stands at `photo`."""
+    if header is None:
+        header = [wanted[0]] * 2 if width == 2 and len(wanted) == 1 else []
+        header[photo : photo + 1] = ["image_id"]
+    elif len(header) == width - 1:
+        header.insert(photo, "image_id")
+    if missing := [name for name in wanted if name not in header]:
+        raise ValueError(
+            f"{path} has no column {', '.join(missing)}: its header must name {', '.join(wanted)}."
+        )
+    return [header.index(name) for name in wanted]
 
 
 def _is_photo(field):

@@ -104,12 +104,7 @@ def train_hourglass(options: argparse.Namespace, settings: Settings) -> None:
     folder = options.run or str(Path(settings.runs_dir) / "shipped_hourglass")
     crops, landmarks, held_out = gather(_photos(options), folder, settings.torch_device)
     watched = torch.nonzero(held_out)[:MOST_WATCHED, 0]
-    seen_crops, seen_landmarks = Jitter(0, 0, 0, False, 0, CROP)(crops[watched], landmarks[watched])
-    seen_crops = seen_crops.round().byte()
-
-    def held_out_nme(net: torch.nn.Module) -> dict[str, torch.Tensor]:
-        return {"nme": nme(predict_landmarks(net, seen_crops, True)[0], seen_landmarks).mean()}
-
+    evaluate = _held_out_nme(crops[watched], landmarks[watched])
     model = new_hourglass(settings)
     crops, landmarks = FaceArray(crops.array, crops.rows[~held_out.numpy()]), landmarks[~held_out]
     wild = Compose(Jitter(45, 0.2, 0.07, crop=CROP), Degrade())
@@ -130,7 +125,7 @@ def train_hourglass(options: argparse.Namespace, settings: Settings) -> None:
             seed=settings.seed,
             batch_size=settings.batch_size,
             augment=augment,
-            evaluate=held_out_nme,
+            evaluate=evaluate,
         )
         error, minutes = run.history[-1]["nme"], run.seconds / 60
         print(f"{run.folder}: NME of the photos held out {error:.4f}, {minutes:.0f} minutes")
@@ -145,6 +140,13 @@ def train_hourglass(options: argparse.Namespace, settings: Settings) -> None:
         )
         print(f"{options.out}: {Path(options.out).stat().st_size / 1e6:.1f} MB")
     PartialState().destroy_process_group()
+
+
+def _held_out_nme(crops, landmarks):
+    """The function `evaluate` of `fit`: the NME on these crops, cut to 128x128 and not moved."""
+    crops, landmarks = Jitter(0, 0, 0, False, 0, CROP)(crops, landmarks)
+    crops = crops.round().byte()
+    return lambda net: {"nme": nme(predict_landmarks(net, crops, True)[0], landmarks).mean()}
 
 
 def _photos(options):

@@ -153,29 +153,31 @@ def measure(
             f"Nowhere up to an FPR of {FPRS[-1]:g} do {LEAST} of the {len(nearest)} pairs of "
             "people stand above the threshold, so none is worth keeping: take more people."
         )
-    curve = LogisticRegression(C=1e6, class_weight="balanced")
-    curve.fit(
-        np.concatenate([same, different])[:, None], np.repeat([1, 0], [len(same), len(different)])
-    )
-    identities = len(np.unique(labels)) + (
-        0 if distractor_labels is None else len(np.unique(distractor_labels))
-    )
-    kept = {
-        name: np.asarray(values, float)[carried].tolist()
-        for name, values in {
-            "fprs": FPRS,
-            "thresholds": found["threshold"],
-            "low": found["fpr_low"],
-            "high": found["fpr_high"],
-        }.items()
+    slope, intercept = _logistic_curve(same, different)
+    identities = len(np.unique(labels))
+    if distractor_labels is not None:
+        identities += len(np.unique(distractor_labels))
+    columns = {
+        "fprs": FPRS,
+        "thresholds": found["threshold"],
+        "low": found["fpr_low"],
+        "high": found["fpr_high"],
     }
     return Verifier(
-        slope=float(curve.coef_[0, 0]),
-        intercept=float(curve.intercept_[0]),
+        slope=slope,
+        intercept=intercept,
         people=identities,
         pairs=found["negatives"],
-        **kept,
+        **{name: np.asarray(values, float)[carried].tolist() for name, values in columns.items()},
     )
+
+
+def _logistic_curve(same, different):
+    """Slope and intercept of the probability of one person; both kinds of pairs weigh alike."""
+    curve = LogisticRegression(C=1e6, class_weight="balanced")
+    similarity = np.concatenate([same, different])[:, None]
+    curve.fit(similarity, np.repeat([1, 0], [len(same), len(different)]))
+    return float(curve.coef_[0, 0]), float(curve.intercept_[0])
 
 
 def _similarities(embeddings, labels, distractors, distractor_labels):
