@@ -109,14 +109,26 @@ def rate_curves(
         fpr: (L,) false positive rates, above 0.
         bands: {name: (low (L,), high (L,))}, such as 95 % intervals over people.
     """
-    figure, axis = plt.subplots(figsize=(8, 4))
-    _lines(axis, fpr, rates, {}, bands or {})
-    axis.set(
-        xscale="log",
-        xlabel="FPR: share of negative pairs accepted",
-        ylabel="TPR: share of positive pairs accepted",
-        ylim=(0, 1.02),
+    xlabel, ylabel = (
+        "FPR: share of negative pairs accepted",
+        "TPR: share of positive pairs accepted",
     )
+    return rates_over(fpr, rates, bands or {}, xlabel, ylabel, title)
+
+
+@styled
+def rates_over(
+    x: Sequence | np.ndarray,
+    rates: Mapping[str, Sequence],
+    bands: Mapping[str, tuple],
+    xlabel: str,
+    ylabel: str,
+    title: str | None = None,
+) -> Figure:
+    """Rates {name: (L,)} from 0 to 1 with their bands, over another rate x (L,) on a log axis."""
+    figure, axis = plt.subplots(figsize=(8, 4))
+    _lines(axis, x, rates, {}, bands)
+    axis.set(xscale="log", xlabel=xlabel, ylabel=ylabel, ylim=(0, 1.02))
     legend_beside(axis)
     return done(figure, title)
 

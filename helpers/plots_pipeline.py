@@ -4,7 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from .plots_style import COLOURS, GREY, done, legend_beside, sign, styled
+from .plots_charts import rates_over
+from .plots_style import COLOURS, GREY, done, legend_beside, styled
 
 
 @styled
@@ -56,16 +57,5 @@ def dir_far(
         rates: {name: DIR (L,)}.
         bands: {name: (low (L,), high (L,))}, 95 % intervals over people.
     """
-    figure, axis = plt.subplots(figsize=(7.5, 3.8))
-    for k, (name, values) in enumerate(rates.items()):
-        style = sign(k) | {"markevery": max(1, len(far) // 8)}
-        axis.plot(far, values, label=name, **style)
-        axis.fill_between(far, *bands[name], color=style["color"], alpha=0.15, linewidth=0)
-    axis.set(
-        xscale="log",
-        xlabel="FAR: share of photos of people not enrolled that get a name",
-        ylabel="DIR: found and rightly named",
-        ylim=(0, 1.03),
-    )
-    legend_beside(axis)
-    return done(figure, title)
+    xlabel = "FAR: share of photos of people not enrolled that get a name"
+    return rates_over(far, rates, bands, xlabel, "DIR: found and rightly named", title)
