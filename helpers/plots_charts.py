@@ -140,6 +140,7 @@ def similarity_histograms(
     threshold: float | Mapping[str, float] | None = None,
     sharex: bool = True,
     columns: int = 3,
+    height: float = 2.8,
 ) -> Figure:
     """Cosine similarities of pairs: of two people filled, of one person outlined and hatched.
 
@@ -148,6 +149,7 @@ def similarity_histograms(
         threshold: a similarity, drawn in each panel, or {name: similarity}.
         sharex: True: all panels have one x axis.
         columns: panels in a row, at most.
+        height: of a row, in inches.
     """
     columns = min(columns, len(sets))
     rows = -(-len(sets) // columns)
@@ -156,7 +158,7 @@ def similarity_histograms(
         columns,
         squeeze=False,
         sharex=sharex,
-        figsize=(min(WIDTH, 4.6 * columns), 2.8 * rows + 0.3),
+        figsize=(min(WIDTH, 4.6 * columns), height * rows + 0.3),
     )
     lowest = min(-0.5, *(similarity.min() for similarity, _ in sets.values()))
     for axis in axes.flat[len(sets) :]:
@@ -173,10 +175,11 @@ def similarity_histograms(
         narrow = not sharex and similarity.min() > 0.99  # long labels: two of them fit
         axis.locator_params(axis="x", nbins=2 if narrow else 5)
         axis.ticklabel_format(axis="x", useOffset=False)
-        axis.set(xlabel="cosine similarity")
         axis.set_title(name, fontsize=9)
+    for axis in axes.flat if not sharex else axes[-1]:
+        axis.set_xlabel("cosine similarity")
     for axis in axes[:, 0]:
-        axis.set_ylabel("density of pairs")
+        axis.set_ylabel("density of pairs" if height > 2 else "density")
     axes.flat[0].legend(fontsize=7)
     return done(figure, title)
 

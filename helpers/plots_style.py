@@ -5,13 +5,14 @@ tick or cross), so that a figure can be read in greyscale and with every kind of
 """
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .figure_output import show_in_notebook
 from .fonts import drawable, families, plain
 
 # Okabe and Ito 2008, https://jfly.uni-koeln.de/color/, chosen for all kinds of colour vision
@@ -95,4 +96,5 @@ def done(figure: Figure, title: str | None = None, **layout: object) -> Figure:
             axis.grid(True, alpha=STYLE["grid.alpha"])
     figure.tight_layout(**layout)
     plt.close(figure)
+    figure._ipython_display_ = partial(show_in_notebook, figure)  # IPython asks for this name
     return figure

@@ -3,8 +3,11 @@
 import matplotlib
 import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 
 from helpers import plots
+from helpers.figure_output import alt_text, encoded
 
 HISTORY = [
     {"epoch": e, "loss": 1 / (e + 1), "accuracy": 0.9, "held_out_accuracy": 0.5} for e in range(9)
@@ -54,3 +57,19 @@ def test_lines_of_one_figure_differ_without_their_colours():
 def test_a_verdict_is_a_tick_or_a_cross(right, sign):
     figure = plots.neighbours(FACES[:1], FACES[None], [[right] * 4])
     assert all(sign in axis.get_title() for axis in figure.axes[1:])
+
+
+def test_a_notebook_shows_photos_as_jpeg_and_charts_as_png_each_with_an_alt_text():
+    draw = np.random.default_rng(0)
+    photos = plots.pictures(list(draw.integers(0, 256, (8, 3, 112, 112), np.uint8)), title="Eight")
+    chart = plots.lines(np.arange(20), RATES, "x", "y", "Rates")
+    assert encoded(photos)[0] == "image/jpeg" and encoded(chart)[0] == "image/png"
+    assert alt_text(photos) == "Eight" and alt_text(chart) == "Rates; y against x"
+
+
+def test_the_alt_text_stands_in_the_metadata_of_the_output():
+    shell = InteractiveShell.instance()
+    with capture_output() as captured:
+        shell.display_formatter.format(plots.lines(np.arange(20), RATES, "x", "y", "Rates"))
+    [output] = captured.outputs
+    assert output.metadata == {"image/png": {"alt": "Rates; y against x"}}
