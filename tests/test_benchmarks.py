@@ -19,6 +19,7 @@ from benchmarks import (
     gallery_far,
     lfw,
     losses,
+    mamba_lfw,
     masking,
     memory,
     mutations,
@@ -91,6 +92,34 @@ def test_losses_are_compared_from_one_command(folder, capsys):
         "knn_accuracy",
         "tpr",
     }
+
+
+def test_mamba_learns_in_two_stages_and_is_compared_with_its_control(folder, monkeypatch, capsys):
+    monkeypatch.setenv("FACES_HOURGLASS", "mtcnn")
+    (folder / "alone").mkdir()
+    (folder / "s1" / "1.png").rename(folder / "alone" / "1.png")  # one photo makes no pair
+    small = "--most 3 --epochs 4 --batch-size 8 --size 32 --width 32 --depth 1".split()
+    mamba_lfw.main(["--photos", str(folder), *small])
+    out = capsys.readouterr().out
+    assert "9 photos of 3 people to train on, 9 photos of 3 unseen people" in out
+    result = json.loads(out.splitlines()[-1])
+    half, whole, recipe = "all, half of the steps", "all, all of the steps", "all, then hard"
+    steps, rows = result["steps"], result["rows"]
+    assert steps["untrained"] == 0 < steps[half] and 2 * steps[half] == steps[whole]
+    assert steps[recipe] == steps[whole]  # an equal budget
+    runs = sorted(path.name.partition("-")[0] for path in Path("runs").glob("*/mamba_*"))
+    assert runs == ["mamba_all", "mamba_all", "mamba_hard"]
+    assert list(rows) == ["untrained", half, whole, recipe]
+    for name in rows.keys() - {recipe}:
+        for figure in mamba_lfw.FIGURES:
+            gain = float(rows[recipe][figure]["value"].split()[0]) - float(
+                rows[name][figure]["value"].split()[0]
+            )
+            shown = rows[name][figure][f"{recipe} minus this"].split()
+            assert float(shown[0]) == pytest.approx(gain, abs=0.011)
+            assert float(shown[1].strip("[,")) <= float(shown[0]) <= float(shown[2].strip("]"))
+    mamba_lfw.main(["--photos", str(folder), *small])  # nothing is trained again
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == result
 
 
 def test_training_speed_is_a_ratio(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,156 @@
+"""System E's recipe on LFW split by person: Mamba, first all triplets, then only hard ones.
+
+Half of the people are trained on, the others are never seen while training. People with a single
+photo make no positive pair and are left out. Three networks answer for the same unseen people: the
+untrained one, the recipe, and its control, all triplets for as many steps in one stage. A stopped
+benchmark goes on with the run it was at.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from helpers import metrics
+from helpers.aligned_data import RecognitionData, aligned_faces, aligned_folder
+from helpers.aligned_set import FaceArray
+from helpers.encoders import Encoder, embed
+from helpers.face_set import FaceSet
+from helpers.faces import load_faces
+from helpers.losses import TripletLoss
+from helpers.networks import hourglass, hourglass_id, new_encoder
+from helpers.recognisers import train_recogniser
+from helpers.settings import Settings, load_settings
+from helpers.splits import splits_csv
+
+FIGURES = ("recall@1", "r_precision", "map@r")
+
+
+def with_pairs(photos: FaceSet, most: int) -> FaceSet:
+    """The people with two photos or more, the first `most` photos of each."""
+    labels, place = photos.labels, np.zeros(len(photos), int)
+    counts = np.bincount(labels, minlength=len(photos.names))
+    for person in np.flatnonzero(counts):
+        place[labels == person] = np.arange(counts[person])
+    return photos.subset((counts[labels] > 1) & (place < most))
+
+
+def main(arguments: list[str]) -> None:
+    """Train the recipe and its control, and print what each is worth on unseen people."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks mamba-lfw", description=__doc__)
+    parser.add_argument("--photos", default="lfw", help="lfw, or a folder with a folder for each")
+    parser.add_argument("--most", type=int, default=8, help="photos of one person, at most")
+    parser.add_argument("--epochs", type=int, default=60, help="of both stages together")
+    parser.add_argument("--batch-size", type=int, default=256, help="system E: 1024")
+    parser.add_argument("--size", type=int, default=48, help="side of the faces that Mamba sees")
+    parser.add_argument("--width", type=int, default=64, help="of Mamba")
+    parser.add_argument("--depth", type=int, default=2, help="of Mamba")
+    parser.add_argument("--lr", type=float, default=0.003)
+    parser.add_argument("--seed", type=int, default=0, help="of the trainings")
+    options = parser.parse_args(arguments)
+    settings = replace(
+        load_settings(),
+        dataset=options.photos,
+        encoder="mamba",
+        encoder_size=options.size,
+        encoder_options={"width": options.width, "depth": options.depth, "patch": 8},
+        embedding=128,
+        batch_size=options.batch_size,
+        photos_each=4,
+        lr=options.lr,
+        schedule="warmup",
+        seed=options.seed,
+    )
+    data = lfw_data(settings, options.most)
+    print(
+        f"{len(data.train)} photos of {data.num_classes} people to train on, "
+        f"{len(data.probe)} photos of {len(np.unique(data.probe_labels))} unseen people"
+    )
+    encoders, steps = trained(data, settings, options.epochs)
+    rows = table({name: embed(net, data.probe) for name, net in encoders.items()}, data)
+    for name, row in rows.items():
+        print(f"{name}: {steps[name]} steps")
+        for figure, cells in row.items():
+            print(f"    {figure:12s} " + "   ".join(f"{key} {cell}" for key, cell in cells.items()))
+    print(json.dumps({"steps": steps, "rows": rows}))
+
+
+def lfw_data(settings: Settings, most: int) -> RecognitionData:
+    """LFW's aligned faces, half of the people to train on, the other half as probes."""
+    photos = with_pairs(load_faces(settings.dataset, settings.data_dir), most)
+    photos = replace(photos, central=True)  # the person of an LFW photo is in its middle
+    people = np.random.default_rng(settings.split_seed).permutation(np.unique(photos.labels))
+    seen = np.isin(photos.labels, people[: len(people) // 2])
+    model = hourglass(settings)
+    aligned, split, images = aligned_faces(
+        photos,
+        np.where(seen, "train", "probe"),
+        model,
+        aligned_folder(settings, everybody=True),
+        settings.torch_device,
+    )
+    train, names = split == "train", np.array(aligned.names)[aligned.labels]
+    labels = torch.from_numpy(np.unique(names[train], return_inverse=True)[1])
+    nobody = FaceArray(images.array, images.rows[:0])
+    return RecognitionData(
+        train=FaceArray(images.array, images.rows[train]),
+        train_labels=labels,
+        test=nobody,
+        test_labels=labels[:0],
+        probe=FaceArray(images.array, images.rows[~train]),
+        probe_labels=aligned.labels[~train],
+        probe_names=dict(enumerate(aligned.names)),
+        distractors=nobody,
+        distractor_labels=aligned.labels[:0],
+        splits=splits_csv(photos, np.where(seen, "train", "probe")),
+        train_keys=[aligned.key(i) for i in np.flatnonzero(train)],
+        landmarks=hourglass_id(model),
+    )
+
+
+def trained(
+    data: RecognitionData, settings: Settings, epochs: int
+) -> tuple[dict[str, Encoder], dict[str, int]]:
+    """The untrained encoder, stage 1, the control and the recipe; how many steps each took."""
+    encoders = {"untrained": new_encoder(settings).eval()}
+    runs = {}
+    for name, mining, start, part in (
+        ("all, half of the steps", "all", None, epochs // 2),
+        ("all, all of the steps", "all", None, epochs),
+        ("all, then hard", "hard", "all, half of the steps", epochs - epochs // 2),
+    ):
+        encoder = new_encoder(settings)
+        if start:
+            encoder.load_state_dict(encoders[start].state_dict())
+        loss = TripletLoss(mining=mining)
+        encoders[name], runs[name] = train_recogniser(
+            f"mamba_{mining}", loss, data, settings, encoder, epochs=part
+        )
+        print(f"{name}: {runs[name].history[-1]}", flush=True)
+    steps = {
+        name: len(run.history) * run.settings.get("steps_an_epoch", 0) for name, run in runs.items()
+    }
+    steps["all, then hard"] += steps["all, half of the steps"]
+    return encoders, {"untrained": 0} | steps
+
+
+def table(embeddings: dict[str, np.ndarray], data: RecognitionData) -> dict[str, dict]:
+    """Each figure with its interval over people, and the paired differences from the recipe.
+
+    Args:
+        embeddings: {name: (N, D)} of data.probe; the last is the recipe.
+    """
+    labels = data.probe_labels
+    ranked = {name: metrics.retrieval(found, labels) for name, found in embeddings.items()}
+    recipe, rows = list(ranked)[-1], {}
+    for name, found in ranked.items():
+        rows[name] = {}
+        for figure in FIGURES:
+            cells = {"value": metrics.summary(found[figure], found["people"])}
+            if name != recipe:
+                gain = ranked[recipe][figure] - found[figure]
+                cells[f"{recipe} minus this"] = metrics.summary(gain, found["people"], True)
+            rows[name][figure] = cells
+    return rows
