@@ -1,5 +1,10 @@
-"""Aligned faces in their splits: what recognisers are trained on and measured with."""
+"""Aligned faces in their splits: what recognisers are trained on and measured with.
 
+`python -m helpers.aligned_data dataset=celeba people=500` aligns the people with the most photos
+and trains nothing; every setting may be given. The same settings later find the faces there.
+"""
+
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +18,7 @@ from .face_set import FaceSet
 from .faces import load_faces
 from .landmarks import StackedHourglass
 from .networks import hourglass, hourglass_id
-from .settings import Settings
+from .settings import Settings, load_settings
 from .splits import assign_splits, read_splits, splits_csv
 
 
@@ -163,3 +168,23 @@ def unseen_faces(settings: Settings, tell: Callable[[str], None] = print) -> Sim
         distractors=FaceArray(images.array, images.rows[~probe]),
         distractor_labels=aligned.labels[~probe],
     )
+
+
+def main(words: list[str]) -> None:
+    """Make the aligned set of the settings, `name=value` each, and say where it lies."""
+    if unclear := [word for word in words if "=" not in word]:
+        raise ValueError(f"A setting is written name=value, such as people=500, not {unclear[0]}.")
+    settings = load_settings(given=dict(word.split("=", 1) for word in words))
+    data, folder = recognition_data(settings), aligned_folder(settings)
+    print(
+        f"{folder}: {len(data.train) + len(data.test)} faces of {data.num_classes} people to train "
+        f"on, {len(data.probe)} of probe identities, {len(data.distractors)} of distractors; "
+        f"{folder / 'debug'} shows landmarks on photos."
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))

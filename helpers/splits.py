@@ -111,10 +111,13 @@ def split_people(
     wanted = train + probe + distractors
     labels = np.unique(faces.top_people(wanted).labels)
     if len(labels) < wanted:
+        share = len(labels) / wanted  # the same proportions, as far as that goes
+        fewer = max(2, int(probe * share)), int(distractors * share)
         raise ValueError(
             f"{faces.name} has {len(labels)} people, but {train} to train on, {probe} "
-            f"probe identities and {distractors} distractors were wanted; ask for fewer with "
-            "FACES_PEOPLE, FACES_PROBE_PEOPLE and FACES_DISTRACTOR_PEOPLE."
+            f"probe identities and {distractors} distractors were wanted; ask for fewer, such as "
+            f"FACES_PEOPLE={max(2, len(labels) - sum(fewer))} FACES_PROBE_PEOPLE={fewer[0]} "
+            f"FACES_DISTRACTOR_PEOPLE={fewer[1]}."
         )
     labels = np.random.default_rng(seed).permutation(labels)
     return tuple(faces.of_people(part) for part in np.split(labels, [train, train + probe]))

@@ -151,6 +151,19 @@ def test_whose_landmarks_align_is_a_setting(small):
     )
 
 
+def test_the_aligned_set_is_made_by_command(small, capsys):
+    words = [f"{name}={getattr(small, name)}" for name in ("people", "probe_people", "data_dir")]
+    aligned_data.main(words)
+    said = capsys.readouterr().out
+    assert "40 faces of 4 people to train on, 20 of probe identities, 0 of distractors" in said
+    assert (
+        str(course.aligned_folder(small)) in said
+        and (course.aligned_folder(small) / "debug" / "landmarks.jpg").exists()
+    )
+    with pytest.raises(ValueError, match="name=value"):
+        aligned_data.main(["people"])
+
+
 def test_the_same_hourglass_has_the_same_maker():
     settings = Settings()
     one, two = course.new_hourglass(settings), course.new_hourglass(settings)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmarks.__main__ import benchmark
 from helpers import __main__ as who_is_who
-from helpers import module_map, teachers, train, train_hourglass
+from helpers import aligned_data, module_map, teachers, train, train_hourglass
 from helpers.detection import detect
 from helpers.encoders import Encoder
 from helpers.faces import LANDMARK_COLUMNS, orl
@@ -110,6 +110,8 @@ def run(line):
     elif module == "helpers.teachers":
         words[words.index("sface")] = "encoder.safetensors"
         teachers.main(words)
+    elif module == "helpers.aligned_data":
+        aligned_data.main(["dataset=PEOPLE", "people=3", "probe_people=3"])
     elif module == "helpers.settings":
         runpy.run_module(module, run_name="__main__")
     elif module == "benchmarks":

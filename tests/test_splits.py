@@ -1,5 +1,6 @@
 """Who is trained on and who is not: no person on both sides, by the seed or by a list."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -24,8 +25,17 @@ def test_people_never_share_a_role_and_the_seed_fixes_them():
     assert [len(p) for p in people] == [20, 10, 5] and len(set.union(*people)) == 35
     again = split_people(faces, 20, 10, 5, seed=3)
     assert all((a.labels == b.labels).all() for a, b in zip(parts, again))
-    with pytest.raises(ValueError, match="FACES_PEOPLE"):
+    with pytest.raises(ValueError, match="FACES_PEOPLE=29 FACES_PROBE_PEOPLE=11 FACES_DIST"):
         split_people(faces, 30, 12)
+
+
+def test_too_few_people_are_told_which_numbers_would_do():
+    faces = load_faces("orl")
+    with pytest.raises(ValueError, match="ask for fewer") as error:
+        split_people(faces, 500, 200, 1000)  # CelebA's defaults
+    numbers = [int(number) for number in re.findall(r"FACES_[A-Z_]+=(\d+)", str(error.value))]
+    assert len(numbers) == 3 and sum(numbers) == 40
+    assert [len(set(part.labels)) for part in split_people(faces, *numbers)] == numbers
 
 
 def test_every_person_keeps_photos_on_both_sides():
