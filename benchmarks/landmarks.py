@@ -7,16 +7,19 @@ is asked as the pipeline asks it. Photos where MTCNN finds none are counted apar
 
 import argparse
 import json
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from helpers import metrics
 from helpers.alignment import crop_heads, invert, transform, warp
 from helpers.detection import detect
 from helpers.faces import FaceSet, photos_with_landmarks
 from helpers.landmark_set import CHUNK, inside, nearest_face
 from helpers.landmarks import StackedHourglass, nme, predict_landmarks
 from helpers.networks import hourglass
+from helpers.photo_names import person_in
 from helpers.progress import progress_bar
 from helpers.setting_flags import add_flags, settings_of
 
@@ -43,7 +46,7 @@ def main(arguments: list[str]) -> None:
     model = hourglass(settings_of(options, device="cpu"))
     if model is None:
         parser.error("MTCNN is measured beside an hourglass: name one.")
-    errors, missed, skipped = measure(faces, model, options.jitter)
+    errors, owners, missed, skipped = measure(faces, model, options.jitter)
     result = {"photos": len(errors["mtcnn"]), "missed": missed, "skipped": skipped}
     print(
         f"{len(faces)} photos: {result['photos']} measured, {missed} where MTCNN finds no such "
@@ -56,14 +59,26 @@ def main(arguments: list[str]) -> None:
             f"{name:12s}" + "".join(f"{row[key]:{width}.2%}" for key, width in zip(row, (8, 8, 12)))
         )
         result[name] = {key: round(float(value), 5) for key, value in row.items()}
+    difference = errors["hourglass"] - errors["mtcnn"]
+    low, high = metrics.interval(difference, owners, difference=True)
+    print(
+        f"hourglass minus MTCNN, the same photos: {difference.mean():+.2%} "
+        f"[{low:+.2%}, {high:+.2%}], 95 % interval over {len(np.unique(owners))} people"
+    )
+    result["difference"] = [round(float(value), 5) for value in (difference.mean(), low, high)]
     print(json.dumps(result))
 
 
 def measure(
     faces: FaceSet, model: StackedHourglass, jitter: bool = False
-) -> tuple[dict[str, np.ndarray], int, int]:
-    """{"hourglass": (N,), "mtcnn": (N,)} of errors, and how many were missed and skipped."""
-    errors, missed, skipped = {"hourglass": [], "mtcnn": []}, 0, 0
+) -> tuple[dict[str, np.ndarray], list[str], int, int]:
+    """Measure both on the same photos.
+
+    Returns:
+        {"hourglass": (N,), "mtcnn": (N,)} of errors; whose photos they are, by their names; how
+        many photos were missed and skipped.
+    """
+    errors, owners, missed, skipped = {"hourglass": [], "mtcnn": []}, [], 0, 0
     draw = np.random.default_rng(0)
     for start in progress_bar(range(0, len(faces), CHUNK), desc="measuring", unit="chunk"):
         photos, numbers, bad = faces.read(range(start, min(start + CHUNK, len(faces))))
@@ -89,6 +104,7 @@ def measure(
         )
         landmarks = transform(predict_landmarks(model, crops, mirror=True)[0], invert(matrices))
         rough = torch.from_numpy(np.stack([found[k].landmarks[which[k]] for k in seen]))
+        owners += [person_in(Path(faces.files[numbers[usable[k]]]).stem) for k in seen]
         errors["hourglass"].append(nme(landmarks, truth))
         errors["mtcnn"].append(nme(rough, truth))
     if not errors["mtcnn"]:
@@ -97,7 +113,8 @@ def measure(
             "that MTCNN finds, "
             f"{skipped} unusable. Do the paths and landmarks of the CSV fit the folder?"
         )
-    return {name: torch.cat(parts).numpy() for name, parts in errors.items()}, missed, skipped
+    joined = {name: torch.cat(parts).numpy() for name, parts in errors.items()}
+    return joined, owners, missed, skipped
 
 
 def shake(

@@ -2,8 +2,8 @@
 
 Closed-set accuracy: who of the people trained on is on a photo held out? By the loss's own
 classifier, and by the nearest training photos (kNN). TPR: of people never trained on. The intervals
-are over people; how much another seed would change, they don't say (--seed). A stopped benchmark
-goes on with the run it was at.
+are over people; the difference from the first loss is paired, of the same people; how much another
+seed would change, they don't say (--seed). A stopped benchmark goes on with the run it was at.
 """
 
 import argparse
@@ -56,11 +56,14 @@ def main(arguments: list[str]) -> None:
         f"{len(data.test)} held out; "
         f"{len(data.probe)} photos of unseen people, {len(data.distractors)} of distractors"
     )
-    print(f"{'':18s}{'accuracy':20s}{'kNN accuracy':20s}{'TPR at FPR 0.01':20s}minutes")
-    for name in options.losses.split(","):
+    first, *others = options.losses.split(",")
+    columns = ("", "accuracy", "kNN accuracy", "TPR at FPR 0.01", f"minus {first}")
+    print("".join(f"{column:22s}" for column in columns) + "minutes")
+    for name in (first, *others):
         results[name], minutes = one_loss(name, data, settings)
-        cells = "".join(f"{recognition.shown(results[name], key):20s}" for key in KEYS)
-        print(f"{name:18s}{cells}{minutes:.1f}", flush=True)
+        cells = [recognition.shown(results[name], key) for key in KEYS]
+        cells.append(recognition.difference(results[name], results[first]) if name != first else "")
+        print("".join(f"{cell:22s}" for cell in (name, *cells)) + f"{minutes:.1f}", flush=True)
     number = metrics.pairs_of_people(data.probe_labels, data.distractor_labels)
     if sentence := metrics.left_out(recognition.FPR, number):
         print(sentence)

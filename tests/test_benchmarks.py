@@ -17,6 +17,7 @@ from benchmarks import (
     celeba_scale,
     gallery,
     gallery_far,
+    landmarks,
     lfw,
     losses,
     mamba_lfw,
@@ -87,11 +88,27 @@ def test_losses_are_compared_from_one_command(folder, capsys):
             "8",
         ]
     )
-    result = last_line(capsys)
+    out = capsys.readouterr().out.splitlines()
+    result = json.loads(out[-1])
+    header, ce, triplet = (line for line in out if line.startswith((" " * 20, "ce ", "triplet ")))
+    assert "minus ce" in header and "+0.00" not in ce
     assert set(result["ce"]) == {"accuracy", "knn_accuracy", "tpr"} and set(result["triplet"]) == {
         "knn_accuracy",
         "tpr",
     }
+
+
+def test_landmarks_of_the_same_photos_are_compared_in_pairs(monkeypatch, capsys):
+    error = np.array([0.02, 0.04, 0.03, 0.03])
+    owners = ["ada", "ada", "bob", "cleo"]
+    found = {"hourglass": error, "mtcnn": error + [0.01, 0.01, 0.02, 0.03]}, owners, 0, 0
+    monkeypatch.setattr(landmarks, "measure", lambda *_: found)
+    monkeypatch.setattr(landmarks, "photos_with_landmarks", lambda *_: owners)
+    landmarks.main(["--photos", "PHOTOS", "--landmarks", "LANDMARKS.csv"])
+    out = capsys.readouterr().out
+    mean, low, high = json.loads(out.splitlines()[-1])["difference"]
+    assert mean == pytest.approx(-0.0175) and low < mean < high < 0
+    assert "-1.75%" in out and "over 3 people" in out
 
 
 def test_mamba_learns_in_two_stages_and_is_compared_with_its_control(folder, monkeypatch, capsys):
