@@ -1,9 +1,9 @@
 """System E's recipe on LFW split by person: Mamba, first all triplets, then only hard ones.
 
 Half of the people are trained on, the others are never seen while training. People with a single
-photo make no positive pair and are left out. Three networks answer for the same unseen people: the
-untrained one, the recipe, and its control, all triplets for as many steps in one stage. A stopped
-benchmark goes on with the run it was at.
+photo make no positive pair and are left out. Four networks answer for the same unseen people: the
+untrained one, the first stage, all triplets for as many steps as both stages take (the control), and
+the recipe. A stopped benchmark goes on with the run it was at.
 """
 
 import argparse
@@ -22,9 +22,19 @@ from helpers.faces import load_faces
 from helpers.losses import TripletLoss
 from helpers.networks import hourglass, hourglass_id, new_encoder
 from helpers.recognisers import train_recogniser
-from helpers.settings import Settings, load_settings
+from helpers.setting_flags import add_flags, settings_of
+from helpers.settings import Settings
 from helpers.splits import splits_csv
 
+FLAGS = ("dataset", "epochs", "batch_size", "encoder_size", "lr", "seed", "device")  # settings
+MAMBA = {  # the network, for one CPU core, and what its batches and its rate are
+    "encoder": "mamba",
+    "encoder_options": {"width": 64, "depth": 2, "patch": 8},
+    "embedding": 128,
+    "weights": "none",
+    "photos_each": 4,
+    "schedule": "warmup",
+}
 FIGURES = ("recall@1", "r_precision", "map@r")
 
 
@@ -40,35 +50,18 @@ def with_pairs(photos: FaceSet, most: int) -> FaceSet:
 def main(arguments: list[str]) -> None:
     """Train the recipe and its control, and print what each is worth on unseen people."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks mamba-lfw", description=__doc__)
-    parser.add_argument("--photos", default="lfw", help="lfw, or a folder with a folder for each")
-    parser.add_argument("--most", type=int, default=8, help="photos of one person, at most")
-    parser.add_argument("--epochs", type=int, default=40, help="of both stages together")
-    parser.add_argument("--batch-size", type=int, default=128, help="system E: 1024")
-    parser.add_argument("--size", type=int, default=48, help="side of the faces that Mamba sees")
-    parser.add_argument("--width", type=int, default=64, help="of Mamba")
-    parser.add_argument("--depth", type=int, default=2, help="of Mamba")
-    parser.add_argument("--lr", type=float, default=0.003)
-    parser.add_argument("--seed", type=int, default=0, help="of the trainings")
-    options = parser.parse_args(arguments)
-    settings = replace(
-        load_settings(),
-        dataset=options.photos,
-        encoder="mamba",
-        encoder_size=options.size,
-        encoder_options={"width": options.width, "depth": options.depth, "patch": 8},
-        embedding=128,
-        batch_size=options.batch_size,
-        photos_each=4,
-        lr=options.lr,
-        schedule="warmup",
-        seed=options.seed,
+    add_flags(parser, *FLAGS, command="mamba_lfw", before={"dataset": "--photos"})
+    parser.add_argument(
+        "--most", type=int, default=8, help="photos of one person (default: %(default)s)"
     )
+    options = parser.parse_args(arguments)
+    settings = settings_of(options, "mamba_lfw", **MAMBA)
     data = lfw_data(settings, options.most)
     print(
         f"{len(data.train)} photos of {data.num_classes} people to train on, "
         f"{len(data.probe)} photos of {len(np.unique(data.probe_labels))} unseen people"
     )
-    encoders, steps = trained(data, settings, options.epochs)
+    encoders, steps = trained(data, settings, settings.epochs)
     rows = table({name: embed(net, data.probe) for name, net in encoders.items()}, data)
     for name, row in rows.items():
         print(f"{name}: {steps[name]} steps")

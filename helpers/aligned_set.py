@@ -49,7 +49,7 @@ def build_aligned_set(
     The same aligner twice does nothing the second time, and goes on where it was stopped; another
     one, or another geometry of the faces, starts the folder afresh. Photos whose content changed
     are aligned again, and faces of photos that are gone are deleted. Of several faces in a photo
-    the largest is taken.
+    the largest is taken, or the one nearest to its middle, see FaceSet.central.
 
     Args:
         faces: the photos.
@@ -83,7 +83,8 @@ def build_aligned_set(
             skipped = [(row["photo"], row["skipped"]) for row in rows if row["skipped"]]
             write_text(folder / "skipped.csv", to_csv([("photo", "why"), *skipped]))
             write_debug_sheet(faces, rows, sheet)
-    _tell_of([row for row in read_rows(folder) if row["photo"] in asked], folder, tell)
+    taken = "the one nearest to its middle" if faces.central else "the largest"
+    _tell_of([row for row in read_rows(folder) if row["photo"] in asked], folder, taken, tell)
     return load_aligned_set(folder, asked)
 
 
@@ -108,7 +109,7 @@ def _begin(folder, aligner_id, keys, prints):
     return todo, gone
 
 
-def _tell_of(rows, folder, tell):
+def _tell_of(rows, folder, taken, tell):
     skipped = [f"{row['photo']} ({row['skipped']})" for row in rows if row["skipped"]]
     if skipped:
         tell(
@@ -117,9 +118,8 @@ def _tell_of(rows, folder, tell):
         )
     if several := [row["photo"] for row in rows if row["others"] not in ("", "0")]:
         tell(
-            f"{len(several)} of {len(rows)} photos show several faces, of which the largest is "
-            f"taken: {listed(several, 3)}; the column 'others' of {folder / 'photos.csv'} says "
-            "which."
+            f"{len(several)} of {len(rows)} photos show several faces, of which {taken} is taken: "
+            f"{listed(several, 3)}; the column 'others' of {folder / 'photos.csv'} says which."
         )
 
 

@@ -192,6 +192,7 @@ COMMAND_DEFAULTS = {
     "train_hourglass": dict(grow=32, sigma=1.5, landmark_epochs=26, lr=8e-3),
     "losses": dict(epochs=20, batch_size=64, lr=2e-3),
     "studies": dict(study_epochs=60),
+    "mamba_lfw": dict(dataset="lfw", epochs=24, batch_size=128, encoder_size=48, lr=3e-3),
     "training_speed": dict(batch_size=64),
 }
 # what settings, and values of some, were called before

@@ -1,6 +1,7 @@
 """The aligned set: bad photos skipped with a reason, nothing done twice, stopped runs go on."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,6 +39,18 @@ def test_good_photos_are_aligned_and_bad_ones_listed(tmp_path, photos):
     assert (tmp_path / "set" / "debug" / "landmarks.jpg").exists()
     rows = [row for row in read_rows(tmp_path / "set") if not row["skipped"]]
     assert all(float(row["left_eye_x"]) < float(row["right_eye_x"]) for row in rows)
+
+
+@pytest.mark.parametrize(
+    "central, taken", [(False, "largest"), (True, "one nearest to its middle")]
+)
+def test_which_of_several_faces_is_taken_is_told(tmp_path, some_orl, central, taken):
+    two = torch.cat([some_orl.photo(0), some_orl.photo(4)], 2)
+    (tmp_path / "photos" / "ada").mkdir(parents=True)
+    Image.fromarray(two.permute(1, 2, 0).numpy()).save(tmp_path / "photos" / "ada" / "two.png")
+    photos, told = replace(folder_of_people(tmp_path / "photos"), central=central), []
+    build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False, tell=told.append)
+    assert f"several faces, of which the {taken} is taken: ada/two.png" in told[-1]
 
 
 def test_a_second_run_does_nothing(tmp_path, photos, monkeypatch):

@@ -115,8 +115,9 @@ def test_mamba_learns_in_two_stages_and_is_compared_with_its_control(folder, mon
     monkeypatch.setenv("FACES_HOURGLASS", "mtcnn")
     (folder / "alone").mkdir()
     (folder / "s1" / "1.png").rename(folder / "alone" / "1.png")  # one photo makes no pair
-    small = "--most 3 --epochs 4 --batch-size 8 --size 32 --width 32 --depth 1".split()
-    mamba_lfw.main(["--photos", str(folder), *small])
+    small = "--most 3 --epochs 4 --batch-size 8 --encoder-size 32".split()
+    monkeypatch.setitem(mamba_lfw.MAMBA, "encoder_options", {"width": 16, "depth": 1})
+    mamba_lfw.main(["--dataset", str(folder), *small])
     out = capsys.readouterr().out
     assert "9 photos of 3 people to train on, 9 photos of 3 unseen people" in out
     result = json.loads(out.splitlines()[-1])
@@ -135,7 +136,7 @@ def test_mamba_learns_in_two_stages_and_is_compared_with_its_control(folder, mon
             shown = rows[name][figure][f"{recipe} minus this"].split()
             assert float(shown[0]) == pytest.approx(gain, abs=0.011)
             assert float(shown[1].strip("[,")) <= float(shown[0]) <= float(shown[2].strip("]"))
-    mamba_lfw.main(["--photos", str(folder), *small])  # nothing is trained again
+    mamba_lfw.main(["--dataset", str(folder), *small])  # nothing is trained again
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == result
 
 

@@ -11,10 +11,12 @@ from torch import nn
 from helpers.encoders import Encoder, replace_last_linear
 from helpers.freezing import LayerFreezer, layers_of
 from helpers.mobilenet import FaceMobileNet
+from helpers.settings import PRESETS, Settings
 
 SMALL_VIT = dict(img_size=32, patch_size=16, depth=3, embed_dim=16, num_heads=2)
 NETS = {  # what is made, and how many layers stand before the embedding layer
     "resnet34": (lambda: timm.create_model("resnet34", num_classes=8), 9),
+    "resnet50": (lambda: timm.create_model("resnet50", num_classes=8), 9),
     "resnext50_32x4d": (lambda: timm.create_model("resnext50_32x4d", num_classes=8), 9),
     "resnet10_small": (lambda: Encoder("resnet10_small", 8, 32).net, 9),
     "resnet10_small, flat head": (lambda: Encoder("resnet10_small", 8, 64, flat_head=True).net, 9),
@@ -37,6 +39,11 @@ def net(request):
     net = make()
     net.before, net.title = before, request.param
     return net
+
+
+def test_every_encoder_of_the_study_lists_is_here():
+    lists = [Settings.study_encoders, *(preset["study_encoders"] for preset in PRESETS.values())]
+    assert {name for names in lists for name in names.split()} <= NETS.keys()
 
 
 def reach(net, chosen):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
+from safetensors.torch import load_file
 
 from helpers import train as train_command
 from helpers.augment import Jitter
@@ -103,6 +104,18 @@ def test_one_command_trains_several_losses_and_leaves_whole_runs(tmp_path):
         tmp_path, "loss=distillation", f"teacher={runs[0].folder / 'encoder.safetensors'}", TINY
     )
     assert "distillation" in taught and "map@r" in taught
+
+
+@pytest.mark.slow
+def test_the_best_epoch_is_measured_and_kept_by_command(tmp_path):
+    out = command(tmp_path, "loss=ce", TINY, "best=held_out_accuracy")
+    (run,) = saved_runs(next((tmp_path / "runs").iterdir()))
+    shares = [row["held_out_accuracy"] for row in run.history]
+    epoch = 1 + shares.index(max(shares))
+    assert f"The best epoch by held_out_accuracy is {epoch} of {len(shares)}" in out
+    best, kept = (load_file(run.folder / f"{n}.safetensors") for n in ("best", "encoder"))
+    assert all(torch.equal(kept[key].float(), best[key].float()) for key in best)
+    assert "accuracy" not in run.results, "the last epoch's centres fit no other encoder"
 
 
 @pytest.mark.slow
