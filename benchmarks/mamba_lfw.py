@@ -2,8 +2,8 @@
 
 Half of the people are trained on, the others are never seen while training. People with a single
 photo make no positive pair and are left out. Four networks answer for the same unseen people: the
-untrained one, the first stage, all triplets for as many steps as both stages take (the control), and
-the recipe. A stopped benchmark goes on with the run it was at.
+untrained one, the first stage, all triplets for as many steps as both stages (the control), and the
+recipe. A stopped benchmark goes on with the run it was at.
 """
 
 import argparse
