@@ -2,7 +2,8 @@
 
 Cross validation inside the people to train on; unseen people are never looked at. The people are
 dealt into folds; each fold is held out once while the recipe of notebooks 2 and 3 learns the
-others, with the same number of steps and photos for every loss.
+others, with the same number of steps and photos for every loss. The difference from the first one
+is paired: the same people, drawn anew within each fold.
 """
 
 import argparse
@@ -37,30 +38,45 @@ def main(arguments: list[str]) -> None:
         torch.cat([data.train_labels, data.test_labels]),
     )
     deal = np.array_split(np.random.default_rng(settings.seed).permutation(data.num_classes), folds)
+    pairs = sum(metrics.pairs_of_people(out) for out in deal)  # of all folds
     result = {}
     for name in RECIPES:
         with tempfile.TemporaryDirectory() as folder:
-            rates = [
+            found = [
                 one_fold(name, faces, labels, torch.from_numpy(out), settings, Path(folder))
                 for out in deal
             ]
-        pairs = [
-            metrics.pairs_of_people(out) for out in deal
-        ]  # the mean rests on those of all folds
-        of_folds = [
-            round(rate, 3) if metrics.carries(recognition.FPR, n) else None
-            for rate, n in zip(rates, pairs)
-        ]
-        mean = (
-            round(float(np.mean(rates)), 3)
-            if metrics.carries(recognition.FPR, sum(pairs))
-            else None
+        result[name] = over_folds(found, pairs)
+        paired = recognition.difference(result[name], result[RECIPES[0]])
+        print(
+            f"{name:16s} TPR at FPR {recognition.FPR}: {recognition.shown(result[name], 'tpr'):20s}"
+            + (f" minus {RECIPES[0]}: {paired}" if name != RECIPES[0] else ""),
+            flush=True,
         )
-        result[name] = {"tpr": mean, "folds": of_folds}
-        print(f"{name:20s} TPR at FPR {recognition.FPR}: {mean}   folds {of_folds}", flush=True)
-    if sentence := metrics.left_out(recognition.FPR, min(pairs)):
-        print("of single folds:", sentence)
-    print(json.dumps(result))
+    carried = metrics.carries(recognition.FPR, pairs)
+    print(
+        json.dumps(
+            {name: round(row["tpr"], 4) if carried else None for name, row in result.items()}
+        )
+    )
+
+
+def over_folds(found: list[dict], pairs: int) -> dict:
+    """The mean of the folds, whose people are drawn anew within each, as `shown` takes it.
+
+    Args:
+        found: of each fold what `metrics.verification_rate` returned.
+        pairs: of people that stand behind all of them.
+    """
+    draws = np.mean([fold["resampled"] for fold in found], axis=0)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return {
+        "tpr": float(np.mean([fold["tpr"] for fold in found])),
+        "tpr_low": float(low),
+        "tpr_high": float(high),
+        "tpr_resampled": draws.tolist(),
+        "pairs_of_people": pairs,
+    }
 
 
 def one_fold(
@@ -70,8 +86,8 @@ def one_fold(
     held_out: torch.Tensor,
     settings: Settings,
     folder: Path,
-) -> float:
-    """Train on everybody but the people held out; return their verification rate."""
+) -> dict:
+    """Train on everybody but the people held out; return their `metrics.verification_rate`."""
     out = torch.isin(labels, held_out)
     numbers = labels[~out].unique(return_inverse=True)[1]
     encoder = course.new_encoder(settings)
@@ -89,8 +105,4 @@ def one_fold(
         seed=settings.seed,
         progress=False,
     )
-    return float(
-        metrics.verification_rate(embed(encoder, faces[out]), labels[out], fpr=recognition.FPR)[
-            "tpr"
-        ]
-    )
+    return metrics.verification_rate(embed(encoder, faces[out]), labels[out], fpr=recognition.FPR)

@@ -25,6 +25,7 @@ from benchmarks import (
     memory,
     mutations,
     pipeline,
+    recipes,
     recognition,
     training_speed,
 )
@@ -96,6 +97,30 @@ def test_losses_are_compared_from_one_command(folder, capsys):
         "knn_accuracy",
         "tpr",
     }
+
+
+def test_recipes_are_compared_on_people_of_every_fold(folder, monkeypatch, capsys):
+    for name, value in {"HOURGLASS": "mtcnn", "PEOPLE": 4, "PROBE_PEOPLE": 2}.items():
+        monkeypatch.setenv(f"FACES_{name}", str(value))
+    monkeypatch.setattr(recipes, "RECIPES", ("ce", "triplet"))
+    words = f"--dataset {folder} --folds 2 --epochs 1 --batch-size 8".split()
+    recipes.main(words)
+    assert set(last_line(capsys)) == {"ce", "triplet"}
+    asked = []
+
+    def one_fold(name, faces, labels, held_out, *rest):
+        asked.append((name, sorted(held_out.tolist())))
+        found = torch.tensor([0.6, 0.7, 0.5]) if name == "ce" else torch.tensor([0.7, 0.9, 0.6])
+        return {"tpr": float(found[0]), "resampled": found.numpy()}
+
+    monkeypatch.setattr(recipes, "one_fold", one_fold)
+    monkeypatch.setattr(recipes.metrics, "pairs_of_people", lambda *_: 1000)  # enough for a rate
+    recipes.main(words)
+    out = capsys.readouterr().out
+    for name in ("ce", "triplet"):  # everybody to train on is held out once, nobody else ever
+        assert sorted(sum((people for n, people in asked if n == name), [])) == [0, 1, 2, 3]
+    assert "minus ce: +0.10 [+0.10, +0.19]" in out
+    assert json.loads(out.splitlines()[-1]) == {"ce": 0.6, "triplet": 0.7}
 
 
 def test_landmarks_of_the_same_photos_are_compared_in_pairs(monkeypatch, capsys):
