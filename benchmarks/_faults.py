@@ -22,7 +22,7 @@ FAULTS = [
     (
         "metrics",
         "a query finds itself",
-        "similarity[np.arange(len(own)), own] = -np.inf",
+        "similarity[np.arange(len(asking)), asking] = -np.inf",
         "similarity[0, 0] = -np.inf",
     ),
     (
@@ -49,8 +49,8 @@ FAULTS = [
     (
         "pairs",
         "a photo is compared with itself",
-        "np.triu_indices(len(own), 1)",
-        "np.triu_indices(len(own), 0)",
+        "np.triu_indices(len(photos), 1)",
+        "np.triu_indices(len(photos), 0)",
         "test_metrics",
     ),
     (
@@ -201,8 +201,8 @@ FAULTS = [
     (
         "batches",
         "of each person always the same photos",
-        "own[i][torch.randperm(len(own[i]), generator=draw)[: self.K]]",
-        "own[i][: self.K]",
+        "photos[torch.randperm(len(photos), generator=draw)[: self.K]]",
+        "photos[: self.K]",
         "test_training -k photos",
     ),
     (

@@ -148,8 +148,8 @@ REVIEW = [
     (
         "batches",
         "the same people in every epoch",
-        "draw, own = generator(seed, epoch)",
-        "draw, own = generator(seed, 0)",
+        "draw, people = generator(seed, epoch)",
+        "draw, people = generator(seed, 0)",
         "test_training -k draws_others",
     ),
     (

@@ -14,6 +14,7 @@ from . import detection, landmarks, photos
 from .detection import Detections, landmarks_turned_back, turn_back
 from .file_fingerprints import code_fingerprint
 from .landmarks import StackedHourglass, predict_landmarks
+from .mtcnn import run_mtcnn, weights_digest
 from .warping import compose, invert, transform, warp
 
 FACE = 112  # side of an aligned face, pixels
@@ -211,9 +212,10 @@ def align_found(
         faces, landmarks, residual = align_faces(
             [upright[i] for i, _ in where], boxes, rough_landmarks, hourglass
         )
-        for (i, k), face, five, rest in zip(where, faces, landmarks.numpy(), residual.tolist()):
-            own = landmarks_turned_back(five, found[i].turn, images[i].shape[1:])
-            result[i].append(Aligned(found[i].boxes[k], float(found[i].scores[k]), own, rest, face))
+        for (i, k), face, five, error in zip(where, faces, landmarks.numpy(), residual.tolist()):
+            box, score = found[i].boxes[k], float(found[i].scores[k])
+            in_photo = landmarks_turned_back(five, found[i].turn, images[i].shape[1:])
+            result[i].append(Aligned(box, score, in_photo, error, face))
     return result
 
 
@@ -224,6 +226,7 @@ def geometry() -> str:
         photos._rgb,
         photos.paste_on_canvas,
         detection.detect,
+        run_mtcnn,
         detection.detect_largest,
         detection.find_faces,
         detection.shrink,
@@ -239,5 +242,5 @@ def geometry() -> str:
     return (
         f"face {FACE} head {HEAD} widen {WIDEN} worst fit {WORST_FIT} template {reference} "
         f"detector {detection.MIN_SCORE} {detection.MIN_FACE} {detection.MAX_SIDE} "
-        f"{detection.LARGE} {detection.CLOSE_SIDE} {detection.SURE} code {code}"
+        f"{detection.LARGE} {detection.CLOSE_SIDE} {detection.SURE} {weights_digest()} code {code}"
     )

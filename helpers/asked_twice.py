@@ -32,14 +32,14 @@ class AskedTwice:
 
     def __init__(self, photos: Sequence[torch.Tensor], degrees: float = 15, device: object = "cpu"):
         pairs = [turned(photo, degrees) for photo in photos]
-        both = (photos, [photo for photo, _ in pairs])
-        found = [detect(some, device) for some in both]
-        mirrored = [detect([photo.flip(-1) for photo in some], device) for some in both]
+        shots = (photos, [photo for photo, _ in pairs])
+        found = [detect(some, device) for some in shots]
+        mirrored = [detect([photo.flip(-1) for photo in some], device) for some in shots]
         answers = (*found, *mirrored)
         self.seen = [k for k in range(len(photos)) if all(len(one[k]) for one in answers)]
         if not self.seen:
             raise ValueError(f"MTCNN sees a face in none of {len(photos)} photos and their turns.")
-        self.photos = [[some[k] for k in self.seen] for some in both]
+        self.photos = [[some[k] for k in self.seen] for some in shots]
         self.found, self.mirrored = (
             [[some[k] for k in self.seen] for some in x] for x in (found, mirrored)
         )

@@ -193,11 +193,14 @@ def class_token_attention(
     seen = {}
     block = vit.blocks[-1].attn
     handle = block.register_forward_pre_hook(lambda module, inputs: seen.update(x=inputs[0]))
-    vit.forward_features(faces, attn_mask=attn_mask)
-    handle.remove()
-    x = seen["x"]
-    queries, keys, _ = block.qkv(x).unflatten(-1, (3, block.num_heads, -1)).permute(2, 0, 3, 1, 4)
-    queries, keys = block.q_norm(queries), block.k_norm(keys)
+    try:
+        vit.forward_features(faces, attn_mask=attn_mask)
+    finally:
+        handle.remove()
+    # tokens (N, T, C) -> (N, T, 3, heads, C / heads) -> (3, N, heads, T, C / heads)
+    qkv = block.qkv(seen["x"]).unflatten(-1, (3, block.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    queries, keys = block.q_norm(qkv[0]), block.k_norm(qkv[1])
+    # of the class token alone, (N, heads, 1, T)
     scores = (queries[:, :, :1] * block.scale) @ keys.mT
     if attn_mask is not None:
         scores = scores.masked_fill(~attn_mask[:, :, :1], -torch.inf)

@@ -166,11 +166,10 @@ class TripletLoss(nn.Module):
                 near[a, p] += chosen.float().sum(1)
                 far.index_add_(0, a, chosen.float())
             return total, slope, near, far, active
-        a, p, n = (
-            self.mining(distance, labels, self.margin)
-            if callable(self.mining)
-            else mine_triplets(distance, labels, self.mining, self.margin)
-        )
+        if callable(self.mining):
+            a, p, n = self.mining(distance, labels, self.margin)
+        else:
+            a, p, n = mine_triplets(distance, labels, self.mining, self.margin)
         cost, steep = self.cost(distance[a, n] - distance[a, p])
         for side, sign, count in (((a, p), 1, near), ((a, n), -1, far)):
             slope.index_put_(side, sign * steep, accumulate=True)
@@ -217,10 +216,10 @@ class ContrastiveLoss(nn.Module):
         others = (unit @ unit.T * self.s).masked_fill(itself, -1e9)
         missed = -others.log_softmax(1).masked_fill(~positive, 0).sum(1)
         several = positive.any(1)  # a person alone in the batch has nobody to be near to
+        nearest = labels[others.argmax(1)] == labels
         distance = pairwise_distances(unit.detach())
         health = {
-            "nearest": (labels[others.argmax(1)] == labels)[several].float().sum()
-            / several.sum().clamp(min=1),
+            "nearest": nearest[several].float().sum() / several.sum().clamp(min=1),
             "positive": distance[positive].sum() / positive.sum().clamp(min=1),
             "negative": distance[negative].sum() / negative.sum().clamp(min=1),
             "spherical_variance": spherical_variance(features),

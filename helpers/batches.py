@@ -53,28 +53,29 @@ class people_by_photos:
             )
         self.labels, self.P, self.K = torch.as_tensor(labels), P, K
         order = self.labels.argsort(stable=True)
-        own = order.split(self.labels.unique(return_counts=True)[1].tolist())
-        self.own = [photos for photos in own if len(photos) > 1]
-        if not self.own:
+        of_each = order.split(self.labels.unique(return_counts=True)[1].tolist())
+        self.people = [photos for photos in of_each if len(photos) > 1]
+        if not self.people:
             raise ValueError(
                 "Batches of people with several photos each need people with two photos or more; "
                 "there are none."
             )
 
     def __call__(self, epoch: int, seed: int) -> list[torch.Tensor]:
-        draw, own = generator(seed, epoch), self.own
-        of_all = sum(min(self.K, len(photos)) for photos in own) * min(self.P, len(own)) / len(own)
-        batches = []
-        for _ in range(
-            ceil(len(self.labels) / of_all)
-        ):  # so that an epoch sees about as many photos as there are
-            chosen = torch.randperm(len(own), generator=draw)[: self.P]
-            batches.append(
-                torch.cat(
-                    [own[i][torch.randperm(len(own[i]), generator=draw)[: self.K]] for i in chosen]
-                )
-            )
-        return batches
+        draw, people = generator(seed, epoch), self.people
+        at_most = sum(min(self.K, len(photos)) for photos in people)
+        in_a_batch = at_most * min(self.P, len(people)) / len(people)
+        # an epoch sees about as many photos as there are
+        steps = ceil(len(self.labels) / in_a_batch)
+        return [self._batch(draw) for _ in range(steps)]
+
+    def _batch(self, draw):
+        """The numbers of K photos, or all, of each of P people, as the generator draws them."""
+        rows = []
+        for person in torch.randperm(len(self.people), generator=draw)[: self.P]:
+            photos = self.people[person]
+            rows.append(photos[torch.randperm(len(photos), generator=draw)[: self.K]])
+        return torch.cat(rows)
 
     def __repr__(self):
         return f"people_by_photos(P={self.P}, K={self.K})"

@@ -55,7 +55,7 @@ def effort(run: Run) -> dict:
     `run.save_results(after=first.folder.name)`.
     """
     epochs = len(run.history)
-    own = {
+    total = {
         "epochs": epochs,
         "steps": epochs * run.settings.get("steps_an_epoch", 0),
         "photos shown": epochs * run.settings.get("photos_an_epoch", 0),
@@ -63,8 +63,8 @@ def effort(run: Run) -> dict:
     }
     if earlier := run.results.get("after"):
         before = effort(Run(run.folder.parent / earlier))
-        own = {key: value + before[key] for key, value in own.items()}
-    return own
+        total = {key: value + before[key] for key, value in total.items()}
+    return total
 
 
 def difference(results: dict, reference: dict) -> str:

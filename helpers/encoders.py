@@ -125,22 +125,22 @@ def load_what_fits(encoder: Encoder, path: str | Path) -> None:
         raise ValueError(
             f"{path} holds no weights of an encoder that can be read ({type(error).__name__})."
         ) from None
-    own = encoder.state_dict()
-    fits = {
-        key: value for key, value in saved.items() if key in own and own[key].shape == value.shape
-    }
-    if len(fits) < len(own) / 2:
+    state, fits = encoder.state_dict(), {}
+    for key, value in saved.items():
+        if key in state and state[key].shape == value.shape:
+            fits[key] = value
+    if len(fits) < len(state) / 2:
         raise ValueError(
-            f"{path} is of another encoder: only {len(fits)} of {len(own)} tensors fit "
+            f"{path} is of another encoder: only {len(fits)} of {len(state)} tensors fit "
             f"'{encoder.settings['name']}'."
         )
-    left = [key for key in own if key not in fits]
+    left = [key for key in state if key not in fits]
     if left:
         print(
-            f"{Path(path).name}: {len(fits)} of {len(own)} tensors are taken; as they were stay "
+            f"{Path(path).name}: {len(fits)} of {len(state)} tensors are taken; as they were stay "
             f"{', '.join(left[:4])}{f' and {len(left) - 4} more' if len(left) > 4 else ''}."
         )
-    encoder.load_state_dict(own | fits)
+    encoder.load_state_dict(state | fits)
 
 
 def weights_id(network: nn.Module) -> str:
@@ -205,9 +205,9 @@ def embed(
         batch, mask = move(batch, device), attn_mask
         if mask is not None:
             mask = (mask if len(mask) == 1 else mask[rows[0] : rows[-1] + 1]).to(device)
-        both = torch.cat([batch, batch.flip(-1)]) if mirror else batch
+        views = torch.cat([batch, batch.flip(-1)]) if mirror else batch
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            features = encoder(both, mask)
+            features = encoder(views, mask)
         unit = F.normalize(features.float())
         result[rows] = (F.normalize(sum(unit.chunk(2))) if mirror else unit).cpu()
     return result.numpy()

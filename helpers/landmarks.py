@@ -80,17 +80,16 @@ class Residual(nn.Module):
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
         half = outputs // 2
-        sizes = ((inputs, half, 1), (half, half, 3), (half, outputs, 1))
         self.body = nn.Sequential(
-            *(
-                layer
-                for i, o, k in sizes
-                for layer in (
-                    nn.BatchNorm2d(i),
-                    nn.ReLU(),
-                    nn.Conv2d(i, o, k, padding=k // 2, bias=False),
-                )
-            )
+            nn.BatchNorm2d(inputs),
+            nn.ReLU(),
+            nn.Conv2d(inputs, half, 1, bias=False),
+            nn.BatchNorm2d(half),
+            nn.ReLU(),
+            nn.Conv2d(half, half, 3, padding=1, bias=False),
+            nn.BatchNorm2d(half),
+            nn.ReLU(),
+            nn.Conv2d(half, outputs, 1, bias=False),
         )
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
@@ -224,7 +223,10 @@ def predict_landmarks(
 
     def heatmaps(batch: torch.Tensor) -> torch.Tensor:
         plain = model(batch)[:, -1]
-        return (plain + model(batch.flip(-1))[:, -1].flip(-1)[:, MIRRORED]) / 2 if mirror else plain
+        if not mirror:
+            return plain
+        mirrored = model(batch.flip(-1))[:, -1]
+        return (plain + mirrored.flip(-1)[:, MIRRORED]) / 2
 
     device = next(model.parameters()).device
     landmarks, peaks = zip(

@@ -31,7 +31,8 @@ def selective_scan(
     total = log_decay.to(wide).cumsum(1).transpose(1, 2)
     between = total[..., :, None] - total[..., None, :]
     past = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
-    weights = between.masked_fill(~past, -torch.inf).exp().to(x.dtype) * (C @ B.mT)[:, None]
+    decay = between.masked_fill(~past, -torch.inf).exp().to(x.dtype)  # (N, heads, T, T)
+    weights = decay * (C @ B.mT)[:, None]
     return torch.einsum("nhts,nshp->nthp", weights, x)
 
 

@@ -53,9 +53,9 @@ def retrieval(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarra
     found = []
     for start in range(0, len(labels), 1024):
         similarity = embeddings[start : start + 1024] @ embeddings.T
-        own = np.arange(start, start + len(similarity))
-        similarity[np.arange(len(own)), own] = -np.inf
-        found.append(labels[_nearest(similarity, len(rank))] == labels[own, None])
+        asking = np.arange(start, start + len(similarity))
+        similarity[np.arange(len(asking)), asking] = -np.inf  # nobody finds the photo itself
+        found.append(labels[_nearest(similarity, len(rank))] == labels[asking, None])
     found, kept = np.concatenate(found), relevant > 0
     within = found & (rank <= relevant[:, None])
     precision = np.cumsum(found, axis=1) / rank

@@ -16,6 +16,8 @@ from facenet_pytorch.models.utils.detect_face import detect_face
 from safetensors.torch import load_file
 from torch import nn
 
+from .digests import digest
+
 WEIGHTS = Path(__file__).parents[1] / "models" / "mtcnn.safetensors"
 THRESHOLDS = [0.6, 0.7, 0.7]  # scores that a box needs to pass each network
 FACTOR = 0.709  # from each scale of the search to the next
@@ -35,6 +37,11 @@ def load_mtcnn(device: str = "cpu") -> nn.ModuleDict:
     mtcnn.load_state_dict(load_file(WEIGHTS))
     # channels_last: the same numbers, in two thirds of the time on a CPU
     return mtcnn.eval().to(device, memory_format=torch.channels_last)
+
+
+def weights_digest() -> str:
+    """Twelve letters that stand for the weights."""
+    return digest(WEIGHTS.read_bytes())
 
 
 @torch.no_grad()

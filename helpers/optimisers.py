@@ -1,7 +1,5 @@
 """Optimisers and schedules of the learning rate by name; which parameters weight decay pulls at."""
 
-import math
-
 import torch
 from torch.optim import lr_scheduler
 
@@ -10,7 +8,6 @@ OPTIMIZERS = {
     "adamw": torch.optim.AdamW,
     "sgd": lambda groups, **kw: torch.optim.SGD(groups, momentum=0.9, nesterov=True, **kw),
 }
-SCHEDULES = ("onecycle", "cosine", "restarts", "warmup", "constant")
 
 
 def new_schedule(
@@ -69,27 +66,3 @@ def parameter_groups(module: torch.nn.Module, weight_decay: float) -> list:
         {"params": [p for (_, p), yes in zip(free, decays) if yes], "weight_decay": weight_decay},
         {"params": [p for (_, p), yes in zip(free, decays) if not yes], "weight_decay": 0.0},
     ]
-
-
-def check_recipe(optimizer: str, schedule: str, **numbers: float) -> None:
-    """Raise a ValueError for an unknown name, or a number that is not finite or too small."""
-    for kind, name, known in (
-        ("optimizer", optimizer, OPTIMIZERS),
-        ("schedule", schedule, SCHEDULES),
-    ):
-        if name not in known:
-            raise ValueError(f"There is no {kind} '{name}': choose {', '.join(known)}.")
-    for name, number in numbers.items():
-        zero = name in ("weight_decay", "seed", "eta_min")
-        whole = name in ("seed", "T_0", "epochs", "batch_size")
-        if (
-            not math.isfinite(number)
-            or number < 0
-            or (number == 0 and not zero)
-            or (whole and number != int(number))
-        ):
-            kind = "whole number" if whole else "number"
-            raise ValueError(
-                f"{name} must be a {kind} {'of 0 or more' if zero else 'above 0'}, but it is "
-                f"{number}."
-            )

@@ -51,27 +51,23 @@ def pairs_by_person(
     embeddings = gates.unit_embeddings(embeddings)
     number = np.unique(gates.labels(labels, len(embeddings)), return_inverse=True)[1]
     order = np.argsort(number, kind="stable")
-    rest, rest_number = embeddings[order], number[order]
+    everyone, person_of = embeddings[order], number[order]
     if distractors is not None and len(distractors):
         distractors = gates.unit_embeddings(distractors, "distractors")
         distractor_labels = gates.labels(distractor_labels, len(distractors), "distractor_people")
-        rest = np.concatenate([rest, distractors])
-        rest_number = np.append(
-            rest_number, np.unique(distractor_labels, return_inverse=True)[1] + number.max() + 1
+        everyone = np.concatenate([everyone, distractors])
+        person_of = np.append(
+            person_of, np.unique(distractor_labels, return_inverse=True)[1] + number.max() + 1
         )
     ends = np.cumsum(np.bincount(number))
-    return _blocks(rest, rest_number, ends)
+    return _blocks(everyone, person_of, ends)
 
 
-def _blocks(rest, rest_number, ends):
+def _blocks(everyone, person_of, ends):
     for person, (start, end) in enumerate(zip(np.append(0, ends), ends)):
-        own = rest[start:end]
-        yield (
-            person,
-            (own @ own.T)[np.triu_indices(len(own), 1)],
-            own @ rest[end:].T,
-            rest_number[end:],
-        )
+        photos = everyone[start:end]
+        positives = (photos @ photos.T)[np.triu_indices(len(photos), 1)]
+        yield person, positives, photos @ everyone[end:].T, person_of[end:]
 
 
 def pairs_of_people(labels: np.ndarray, distractor_labels: np.ndarray | None = None) -> int:

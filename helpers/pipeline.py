@@ -151,7 +151,7 @@ class FacePipeline:
         device = next(self.encoder.parameters()).device
         found = find_faces(photos, device, largest)
         aligned = align_found(photos, found, self.hourglass)
-        faces = [one.face for own in aligned for one in own]
+        faces = [one.face for of_photo in aligned for one in of_photo]
         embeddings = iter(embed(self.encoder, torch.stack(faces)) if faces else ())
         return [
             [
@@ -159,11 +159,11 @@ class FacePipeline:
                     photo=i,
                     **vars(one),
                     embedding=next(embeddings),
-                    others=max(len(own) - 1, found[i].others),
+                    others=max(len(of_photo) - 1, found[i].others),
                 )
-                for one in own
+                for one in of_photo
             ]
-            for i, own in enumerate(aligned)
+            for i, of_photo in enumerate(aligned)
         ]
 
 

@@ -183,13 +183,15 @@ def _resampled(blocks: Callable, photos, asked, steps, fpr, threshold, resamples
     passed, found = passed.cumsum(0), found.cumsum(0)
     negatives = _negatives(times * photos[:, None], asked)
     positives = (photos * (photos - 1) // 2)[:asked] @ times[:asked]
-    both = (negatives > 0) & (positives > 0)
+    usable = (negatives > 0) & (positives > 0)
     rates = []
-    for r in np.flatnonzero(both):
+    for r in np.flatnonzero(usable):
         tolerated = np.ravel(fpr) * negatives[r] * (1 + 1e-12)
         # the lowest threshold that keeps to it
         last = np.searchsorted(passed[:, r], tolerated, side="right") - 1
         rates.append(found[last, r] / positives[r])
     at = np.searchsorted(-steps, -np.ravel(threshold))
     shape = -1, *np.shape(fpr)
-    return np.reshape(rates, shape), np.reshape((passed[at][:, both] / negatives[both]).T, shape)
+    return np.reshape(rates, shape), np.reshape(
+        (passed[at][:, usable] / negatives[usable]).T, shape
+    )

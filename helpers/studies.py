@@ -38,9 +38,8 @@ def study(
         {label: its Run}, whose results are those of `figures`.
     """
     measured = _digest_of_measurement(data)
-    names = {field.name for field in fields(settings)} - {
-        "augment"
-    }  # may be no text, but a function
+    # `augment` may be no text here, but a function
+    names = {field.name for field in fields(settings)} - {"augment"}
     runs = {}
     for label, changes in (bar := progress_bar(variants.items())):
         bar.set_description(label)

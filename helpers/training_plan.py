@@ -9,8 +9,22 @@ from torch import nn
 from .augment import as_change
 from .batches import shuffled
 from .ingredients import stable_name
-from .optimisers import check_recipe
-from .settings import Settings
+from .setting_values import checked
+from .settings import FIELDS, Settings
+
+# what has the range and the choices of the setting of its name
+CHECKED = (
+    "batch_size",
+    "optimizer",
+    "lr",
+    "weight_decay",
+    "schedule",
+    "T_0",
+    "eta_min",
+    "clip",
+    "hours",
+    "seed",
+)
 
 
 @dataclass(kw_only=True)
@@ -60,9 +74,9 @@ class Plan:
 
     def complete(self, photos: int) -> None:
         """Check the numbers and names, and fill in the batches of so many photos."""
-        numbers = ("lr", "weight_decay", "clip", "seed", "T_0", "hours", "eta_min")
-        given = {name: getattr(self, name) for name in numbers if getattr(self, name) is not None}
-        check_recipe(self.optimizer, self.schedule, epochs=max(self.epochs, 1), **given)
+        for name in CHECKED:
+            checked(FIELDS[name], getattr(self, name), called=name)
+        checked(FIELDS["epochs"], max(self.epochs, 1), called="epochs")  # 0: nothing is trained
         self.batches = self.batches or shuffled(photos, self.batch_size)
         self.augment = as_change(self.augment)
 
