@@ -203,7 +203,7 @@ FAULTS = [
         "of each person always the same photos",
         "photos[torch.randperm(len(photos), generator=draw)[: self.K]]",
         "photos[: self.K]",
-        "test_training -k photos",
+        "test_batches -k photos",
     ),
     (
         "splits",

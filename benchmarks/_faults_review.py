@@ -150,7 +150,7 @@ REVIEW = [
         "the same people in every epoch",
         "draw, people = generator(seed, epoch)",
         "draw, people = generator(seed, 0)",
-        "test_training -k draws_others",
+        "test_batches -k draws_others",
     ),
     (
         "one_epoch",
@@ -164,7 +164,7 @@ REVIEW = [
         "another dataset is the same run",
         '"the photos": data_digest(images)',
         '"the photos": ""',
-        "test_training -k every_photo_counts",
+        "test_fingerprints -k every_photo_counts",
     ),
     (
         "optimisers",

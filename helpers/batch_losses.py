@@ -151,12 +151,12 @@ class TripletLoss(nn.Module):
         total, active = distance.new_zeros(()), distance.new_zeros(())
         slope, near, far = (torch.zeros_like(distance) for _ in range(3))
         if self.mining in ("all", "semihard"):
-            positive, only = pairs(labels)
+            positive, negative = pairs(labels)
             anchor, other = torch.where(positive)
             # N positive pairs at a time, each against all N photos: no list of triplets is made
             for a, p in zip(anchor.split(len(labels)), other.split(len(labels))):
                 gap = distance[a] - distance[a, p][:, None]  # (pairs, N)
-                chosen = only[a]
+                chosen = negative[a]
                 if self.mining == "semihard":
                     chosen = chosen & (gap > 0) & (gap < self.margin)
                 cost, steep = (value * chosen for value in self.cost(gap))

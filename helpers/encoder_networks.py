@@ -111,7 +111,7 @@ def imagenet_colours(net: nn.Module, name: str) -> tuple:
 def replace_last_linear(net: nn.Module, dim: int | None) -> None:
     """Swap the last nn.Linear of a network for one with `dim` outputs (None: nothing), in place."""
     name = [n for n, module in net.named_modules() if isinstance(module, nn.Linear)][-1]
-    parent, child = net.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]
-    setattr(
-        parent, child, nn.Linear(net.get_submodule(name).in_features, dim) if dim else nn.Identity()
-    )
+    before = net.get_submodule(name)
+    after = nn.Linear(before.in_features, dim) if dim else nn.Identity()
+    parent, _, child = name.rpartition(".")
+    setattr(net.get_submodule(parent), child, after)

@@ -119,9 +119,11 @@ class MarginHead(nn.Module):
 
     @in_float32
     def forward(self, features: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, dict]:
-        cosine = F.linear(F.normalize(features), F.normalize(self.centres))
-        true = cosine.gather(1, labels[:, None])
-        logits = self.s * cosine.scatter(1, labels[:, None], self.with_margin(true, features))
+        cosine = F.linear(F.normalize(features), F.normalize(self.centres))  # (N, num_classes)
+        place = labels[:, None]  # of the true class in each row
+        true = cosine.gather(1, place)
+        harder = self.with_margin(true, features)
+        logits = self.s * cosine.scatter(1, place, harder)
         return F.cross_entropy(logits, labels), {
             "accuracy": accuracy(cosine, labels),  # without the margin, as in use
             "true_cosine": true.detach().mean(),

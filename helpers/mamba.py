@@ -60,15 +60,18 @@ class MambaBlock(nn.Module):
         self.leave = nn.Linear(self.inner, dim, bias=False)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        x = self.norm(tokens.flip(1) if self.reverse else tokens)
+        x = self.norm(tokens.flip(1) if self.reverse else tokens)  # (N, T, dim)
         gate, x, step = self.enter(x).split(self.split, -1)
-        x = F.silu(self.mix(x.mT)[..., : x.shape[1]].mT)  # each token with the three before it
-        x, B, C = x.split([self.inner, self.state, self.state], -1)
-        x = x.unflatten(-1, (-1, self.head))
-        step = F.softplus(step.float() + self.step_bias)
-        y = selective_scan(x * step[..., None].to(x.dtype), -self.log_rate.exp() * step, B, C)
-        y = (y + self.direct[:, None].to(x.dtype) * x).flatten(-2)
-        y = self.leave(self.out_norm((y * F.silu(gate)).float()))
+        # each token with the three before it; the convolution runs on beyond the last one
+        mixed = self.mix(x.mT)[..., : x.shape[1]].mT
+        x, B, C = F.silu(mixed).split([self.inner, self.state, self.state], -1)
+        x = x.unflatten(-1, (-1, self.head))  # (N, T, inner) -> (N, T, heads, head)
+        step = F.softplus(step.float() + self.step_bias)  # (N, T, heads), above 0
+        log_decay = -self.log_rate.exp() * step
+        y = selective_scan(x * step[..., None].to(x.dtype), log_decay, B, C)
+        y = y + self.direct[:, None].to(x.dtype) * x
+        y = y.flatten(-2) * F.silu(gate)  # (N, T, inner)
+        y = self.leave(self.out_norm(y.float()))
         return tokens + (y.flip(1) if self.reverse else y)
 
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from small_trainings import TINY
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -151,16 +152,7 @@ from helpers.batch_losses import ContrastiveLoss, TripletLoss
 from helpers.losses import CrossEntropy, Mixture
 from helpers.training import fit
 
-# bf16 would round each process's half of a gradient for itself
-training.best_precision = lambda device: "no"
-
-# no batch normalisation, whose statistics would differ with the share of the batch
-class Tiny(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first, self.linear = torch.nn.Linear(48, 8), torch.nn.Linear(8, 4)
-    def forward(self, x):
-        return self.linear(self.first(x.float().flatten(1) / 255).relu())
+TINY
 
 losses = {"triplet": TripletLoss(), "hard": TripletLoss(mining="hard"),
           "contrastive": ContrastiveLoss(),
@@ -182,7 +174,7 @@ PartialState().destroy_process_group()
 @pytest.mark.slow
 def test_two_processes_learn_from_the_whole_batch_as_one_does(tmp_path, on_processes):
     for count in (1, 2):
-        on_processes(count, PROCESSES, tmp_path / f"with{count}")
+        on_processes(count, PROCESSES.replace("TINY", TINY), tmp_path / f"with{count}")
     for name in ("triplet", "hard", "contrastive", "mixture"):
         curves = []
         for count in (1, 2):

@@ -6,12 +6,15 @@ import pytest
 import timm
 import torch
 import torchvision
+from small_trainings import StopAt, train
 from torch import nn
 
 from helpers.encoders import Encoder, replace_last_linear
 from helpers.freezing import LayerFreezer, layers_of
+from helpers.losses import MarginHead
 from helpers.mobilenet import FaceMobileNet
 from helpers.settings import PRESETS, Settings
+from helpers.training import fit
 
 SMALL_VIT = dict(img_size=32, patch_size=16, depth=3, embed_dim=16, num_heads=2)
 NETS = {  # what is made, and how many layers stand before the embedding layer
@@ -114,3 +117,42 @@ def test_without_an_embedding_layer_the_last_layer_learns():
 def test_lists_that_count_nothing_are_refused(layers):
     with pytest.raises(ValueError, match="list of whole numbers"):
         LayerFreezer(layers)
+
+
+def test_frozen_layers_keep_their_weights_and_statistics(tmp_path, random_faces):
+    torch.manual_seed(0)
+    first = [p.clone() for p in Encoder("resnet10_small", 16, 32).net.conv1.state_dict().values()]
+    frozen, _ = train(tmp_path / "a", *random_faces, epochs=2, freezer=LayerFreezer([4, 4]))
+    assert all(torch.equal(a, b) for a, b in zip(first, frozen.net.conv1.state_dict().values()))
+    later, _ = train(tmp_path / "b", *random_faces, epochs=2, freezer=LayerFreezer([4, 0]))
+    assert not all(torch.equal(a, b) for a, b in zip(first, later.net.conv1.state_dict().values()))
+
+
+def test_a_frozen_run_resumes_to_the_same_weights(tmp_path, random_faces):
+    options = dict(freezer=LayerFreezer([7, 5, 2, 0]), epochs=4)
+    whole, _ = train(tmp_path / "whole", *random_faces, augment=StopAt(), **options)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "killed", *random_faces, augment=StopAt(7), **options)
+    resumed, _ = train(tmp_path / "killed", *random_faces, augment=StopAt(), **options)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(whole.state_dict().values(), resumed.state_dict().values())
+    )
+
+
+def test_what_froze_for_an_epoch_is_free_again_and_what_was_frozen_stays_so(tmp_path, random_faces):
+    torch.manual_seed(0)
+    encoder = Encoder("resnet10_small", 16, 32)
+    encoder.net.conv1.requires_grad_(False)
+    fit(
+        encoder,
+        MarginHead(16, 4),
+        *random_faces,
+        tmp_path / "run",
+        epochs=1,
+        batch_size=8,
+        freezer=LayerFreezer([5]),
+        progress=False,
+    )
+    assert not any(p.requires_grad for p in encoder.net.conv1.parameters())
+    assert all(p.requires_grad for p in encoder.net.layer1.parameters())
