@@ -124,14 +124,7 @@ def folder_of_people(
         files, left_out = _photos_of(person)
         photos.append(files)
         notes += left_out
-    loose = [p for p in path.iterdir() if not p.is_dir() and not is_hidden(p.name)]
-    if loose:
-        notes.append(
-            f"{path}: left out: {listed(sorted(p.name for p in loose))}, which lie in no person's "
-            "folder."
-        )
-    if empty := [person.name for person, files in zip(people, photos) if not files]:
-        notes.append(f"{path}: no photo of {listed(empty)}, so they are left out.")
+    notes += _left_out(path, [person.name for person, files in zip(people, photos) if not files])
     if not any(photos):
         raise ValueError(
             f"{path} holds no photos: expected a folder for each person with pictures in it, "
@@ -148,6 +141,18 @@ def folder_of_people(
         keys=keys_of(files, path),
         notes=tuple(notes),
     )
+
+
+def _left_out(path, without_photos):
+    """Sentences about files in no person's folder, and about people without a photo."""
+    notes = []
+    loose = [p.name for p in path.iterdir() if not p.is_dir() and not is_hidden(p.name)]
+    if loose:
+        where = "which lie in no person's folder."
+        notes.append(f"{path}: left out: {listed(sorted(loose))}, {where}")
+    if without_photos:
+        notes.append(f"{path}: no photo of {listed(without_photos)}, so they are left out.")
+    return notes
 
 
 def _photos_of(person):
