@@ -84,9 +84,8 @@ def speeds(encoder: nn.Module, faces: FaceArray) -> tuple[float, float]:
     alone = [timed(lambda: embed(encoder, faces[:1])) for _ in range(20)]
     torch.set_num_threads(cores)
     many = faces[:256]
-    return 1000 * float(np.median(alone)), len(many) / min(
-        timed(lambda: embed(encoder, many, batch_size=64)) for _ in range(3)
-    )
+    together = [timed(lambda: embed(encoder, many, batch_size=64)) for _ in range(3)]
+    return 1000 * float(np.median(alone)), len(many) / min(together)
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -36,7 +36,7 @@ class AskedTwice:
         found = [detect(some, device) for some in shots]
         mirrored = [detect([photo.flip(-1) for photo in some], device) for some in shots]
         answers = (*found, *mirrored)
-        self.seen = [k for k in range(len(photos)) if all(len(one[k]) for one in answers)]
+        self.seen = [k for k, of_photo in enumerate(zip(*answers)) if all(map(len, of_photo))]
         if not self.seen:
             raise ValueError(f"MTCNN sees a face in none of {len(photos)} photos and their turns.")
         self.photos = [[some[k] for k in self.seen] for some in shots]

@@ -76,14 +76,14 @@ def enrol_folder(
         tell: is called with a sentence about each photo that is left out or doubtful.
         piece: photos between two savings.
     """
-    marks = _photo_marks(pipeline, photos, path)
+    ids = _photo_ids(pipeline, photos, path)
     known = _saved_gallery(pipeline, path, tell)
-    _forget_the_others(known, marks, path)
+    _forget_the_others(known, ids, path)
     faceless = set(known.faceless)
-    if old := [photos.key(i) for i, mark in enumerate(marks) if mark in faceless]:
+    if old := [photos.key(i) for i, photo_id in enumerate(ids) if photo_id in faceless]:
         tell(f"{len(old)} of {len(photos)} photos show no face, as was found before: {listed(old)}")
     done = {*known.sources, *known.faceless}
-    todo = [i for i, mark in enumerate(marks) if mark not in done]
+    todo = [i for i, photo_id in enumerate(ids) if photo_id not in done]
     for start in range(0, len(todo), piece):
         rows, embeddings = [], [np.zeros((0, pipeline.encoder.dim), np.float32)]
         for i, faces in faces_by_photo(pipeline, photos, todo[start : start + piece], tell):
@@ -91,14 +91,14 @@ def enrol_folder(
                 rows.append(i)
                 embeddings.append(faces[0].embedding[None])
             else:
-                known.faceless.append(marks[i])
+                known.faceless.append(ids[i])
         people = [photos.names[photos.labels[i]] for i in rows]
-        known.add(np.concatenate(embeddings), people, [marks[i] for i in rows])
+        known.add(np.concatenate(embeddings), people, [ids[i] for i in rows])
         known.save(path)
     return known
 
 
-def _photo_marks(pipeline, photos, path):
+def _photo_ids(pipeline, photos, path):
     """One line for each photo: its name, the fingerprint of its content, and of what aligns it."""
     hourglass = getattr(pipeline, "hourglass", None)
     aligner = "MTCNN" if hourglass is None else weights_id(hourglass)
@@ -121,10 +121,10 @@ def _saved_gallery(pipeline, path, tell):
     return saved if saved.encoder_id == empty.encoder_id else empty
 
 
-def _forget_the_others(known, marks, path):
+def _forget_the_others(known, ids, path):
     """Who is gone from the folder is gone from the gallery, and from the disk as well."""
-    there, current = np.isin(known.sources, marks), set(marks)
-    faceless = [mark for mark in known.faceless if mark in current]
+    there, current = np.isin(known.sources, ids), set(ids)
+    faceless = [photo_id for photo_id in known.faceless if photo_id in current]
     if not there.all() or len(faceless) < len(known.faceless):
         known.keep(there)
         known.faceless = faceless

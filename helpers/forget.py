@@ -57,7 +57,7 @@ def _from_galleries(name, out):
             yield f"{path}: deleted, for it can't be read"
             continue
         theirs = [person == name for person in known.people]
-        faceless = [mark for mark in known.faceless if not mark.startswith(f"{name}/")]
+        faceless = [source for source in known.faceless if not source.startswith(f"{name}/")]
         table = path.with_name(f"{path.stem}_files.csv")
         if _from_table(name, table) or any(theirs) or len(faceless) < len(known.faceless):
             known.keep([not one for one in theirs])

@@ -162,4 +162,6 @@ def _best(embeddings, gallery):
     """The highest similarity of each embedding to the gallery, and where it is; (N,) both."""
     parts = np.array_split(embeddings, max(1, len(embeddings) // 1024))
     found = [part @ gallery.T for part in parts]
-    return tuple(np.concatenate([getattr(s, of)(1) for s in found]) for of in ("max", "argmax"))
+    highest = np.concatenate([similarity.max(1) for similarity in found])
+    place = np.concatenate([similarity.argmax(1) for similarity in found])
+    return highest, place

@@ -26,7 +26,7 @@ from .encoders import embed
 from .files import write_atomically
 from .model_files import load_encoder
 from .progress import progress_bar
-from .settings import load_settings
+from .setting_flags import add_flags, settings_of
 
 CHUNK = 1024  # photos between two writes
 
@@ -153,8 +153,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--out", required=True, type=Path, help="a .safetensors file; goes on where it was stopped"
     )
+    add_flags(parser, "dataset", "split", "hourglass", "device")
     options = parser.parse_args(arguments)
-    settings = load_settings()
+    settings = settings_of(options)
     data, encoder = recognition_data(settings), load_encoder(options.teacher, settings.torch_device)
     sums, known = checksums(data.train), _read(options.out)
     todo = [

@@ -152,7 +152,9 @@ def clusters(similarity: np.ndarray, threshold: float) -> np.ndarray:
         n_clusters=None, metric="precomputed", linkage="average", distance_threshold=1 - threshold
     )
     found = joined.fit_predict(1 - np.clip(similarity, -1, 1))
-    _, first, number, counts = np.unique(
+    _, first, group, counts = np.unique(
         found, return_index=True, return_inverse=True, return_counts=True
     )
-    return np.argsort(np.lexsort((first, -counts)))[number]
+    by_size = np.lexsort((first, -counts))  # equal ones by their first photo
+    new_number = np.argsort(by_size)
+    return new_number[group]
