@@ -185,6 +185,6 @@ REVIEW = [
         "a replaced photo keeps its fingerprint",
         "old if stamp and stamp == old_stamp else _content(file)",
         "old or _content(file)",
-        "test_odd_photos -k knows_a_replaced",
+        "test_replaced_photos -k knows_a_replaced",
     ),
 ]

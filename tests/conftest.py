@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from helpers.faces import orl
 
@@ -65,3 +66,24 @@ def on_processes(tmp_path):
         subprocess.run(command, cwd=tmp_path, env=os.environ | here, check=True, timeout=300)
 
     return run
+
+
+@pytest.fixture
+def people(tmp_path, some_orl):
+    """Three people with two uncompressed photos each, all of one size in bytes and one time."""
+    for i in (0, 1, 4, 5, 8, 9):
+        path = tmp_path / "people" / f"p{some_orl.labels[i]}" / f"{i % 4}.bmp"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(some_orl.photo(i).permute(1, 2, 0).numpy()).save(path)
+        os.utime(path, (1e9, 1e9))
+    return tmp_path / "people"
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    """MTCNN's landmarks and an untrained encoder of 16 numbers."""
+    from helpers.encoders import Encoder
+    from helpers.pipeline import FacePipeline
+
+    torch.manual_seed(0)
+    return FacePipeline(None, Encoder("resnet10_small", 16, 32).eval())
