@@ -191,9 +191,8 @@ def best_threshold(similarity: np.ndarray, same: np.ndarray) -> float:
     """The threshold that judges the most pairs rightly; a pair above it is one person."""
     order = np.argsort(similarity)
     values = similarity[order]
-    right = same.sum() + np.cumsum(
-        np.where(same[order], -1, 1)
-    )  # with this pair and all below it judged different
+    # with this pair and all below it judged different
+    right = same.sum() + np.cumsum(np.where(same[order], -1, 1))
     right[:-1][np.diff(values) == 0] = -1  # equal ones can't be parted
     return values[right.argmax()] if right.max() > same.sum() else values[0] - 1
 

@@ -161,9 +161,8 @@ def answered(name: str, answer: dict | None, photos: list[Path], said: str) -> s
             if short(file).removesuffix(".jpg") in enrolled or "not a picture" in said
         }
     [folder] = [path for path in Path("data/aligned").iterdir() if path.is_dir()]
-    rows = {
-        row["photo"] for row in read_rows(folder)
-    }  # each with its reason in skipped.csv, of which the command tells
+    # each with its reason in skipped.csv, of which the command tells
+    rows = {row["photo"] for row in read_rows(folder)}
     return {file for file in photos if {short(file), short(file).removesuffix(".jpg")} & rows}
 
 

@@ -134,9 +134,8 @@ def figures(embeddings: np.ndarray, people: np.ndarray, threshold: float, seed: 
     enrolled = np.isin(people, everyone[: len(everyone) // 2])
     asked = split_photos(people, share=0.5, seed=seed)
     known, probes = enrolled & ~asked, enrolled & asked
-    meetings = len(np.unique(people[known])) * len(
-        np.unique(people[~enrolled])
-    )  # of an enrolled person and an impostor
+    # of an enrolled person and an impostor
+    meetings = len(np.unique(people[known])) * len(np.unique(people[~enrolled]))
     far = max(0.01, 1 / (~enrolled).sum(), 0.5 / meetings)  # of a hundred impostors, one
     right, _ = metrics.open_set(
         embeddings[known],

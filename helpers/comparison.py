@@ -40,9 +40,8 @@ def comparison(runs: dict[str, Run], against: str | None = None) -> list[dict]:
                 "" if label == against else difference(run.results, runs[against].results)
             )
         rows.append(row | effort(run) | {"loss": run.settings["loss"]})
-    alike = (
-        len({row["loss"] for row in rows}) == 1
-    )  # a study of something else: the loss says nothing
+    # a study of something else: the loss says nothing
+    alike = len({row["loss"] for row in rows}) == 1
     return [
         {key: value for key, value in row.items() if not (alike and key == "loss")} for row in rows
     ]
@@ -119,6 +118,5 @@ def shown(results: dict, key: str) -> str:
 
 
 def _carried(results):
-    return carries(
-        FPR, results.get("pairs_of_people", np.inf)
-    )  # figures of before they were counted are shown
+    # figures of before they were counted are shown
+    return carries(FPR, results.get("pairs_of_people", np.inf))

@@ -84,16 +84,15 @@ def verification_rate(
     rank = allowed(fpr, total)
     ranks = _ranks_to_resample(rank, total)
     values = _largest(blocks, counts, ranks)
-    threshold = values[np.searchsorted(ranks, rank)]
-    steps = np.unique(values)[::-1]
+    threshold, steps = values[np.searchsorted(ranks, rank)], np.unique(values)[::-1]
     tprs, fprs = _resampled(blocks, photos, asked, steps, fpr, threshold, resamples, seed)
     tpr = _share_above(positives, threshold)
     low, high = at_the_edge(*_interval(tprs, fpr.shape), tpr, (photos[:asked] > 1).sum())
     everything = threshold == -np.inf  # passes, whoever is drawn
-    false = dict(zip(("fpr_low", "fpr_high"), _interval(fprs, fpr.shape)))
+    fpr_range = dict(zip(("fpr_low", "fpr_high"), _interval(fprs, fpr.shape)))
     tpr_range = {"low": np.where(everything, 1, low)[()], "high": np.where(everything, 1, high)[()]}
     whole = {"tpr": tpr, "threshold": threshold, "negatives": total, "resampled": tprs}
-    return whole | tpr_range | false
+    return whole | tpr_range | fpr_range
 
 
 def _positives_and_counts(blocks):

@@ -20,22 +20,8 @@ from .networks import new_encoder, recogniser_path, recogniser_source
 from .runs import Run
 from .settings import Settings
 from .training import fit
+from .training_plan import RECIPE
 from .verification import Verifier, measure
-
-RECIPE = (  # the settings that `fit` takes as they are
-    "epochs",
-    "batch_size",
-    "hours",
-    "optimizer",
-    "lr",
-    "weight_decay",
-    "schedule",
-    "T_0",
-    "eta_min",
-    "clip",
-    "best",
-    "seed",
-)
 
 
 def train_recogniser(

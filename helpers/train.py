@@ -37,6 +37,7 @@ from .settings import FIELDS, RENAMED, load_settings
 from .teachers import teacher_embeddings
 from .verification import measure
 
+# may hold anything
 PATHS = (
     "dataset",
     "data_dir",
@@ -48,7 +49,7 @@ PATHS = (
     "weights",
     "teacher",
     "name",
-)  # may hold anything
+)
 
 
 class _Stop(BaseException):
@@ -145,9 +146,8 @@ def overrides(words: list) -> list:
     """
     known = {*FIELDS, "loss", "name", "teacher", "classes", "hydra"}
     several = bool({"-m", "--multirun"} & set(words))
-    own_file = any(
-        word.partition("=")[0] in ("--config-name", "-cn") for word in words
-    )  # may have settings of its own
+    # may have settings of its own
+    own_file = any(word.partition("=")[0] in ("--config-name", "-cn") for word in words)
     done = []
     for word in words:
         key, equals, value = word.partition("=")
@@ -185,9 +185,8 @@ def _quoted(value, several=False):
     """
     if several and "," in value and not Path(value).exists():
         return ",".join(_quoted(part) for part in value.split(","))
-    if value in ("", "null") or (
-        value[0] in "'\"[" and not Path(value).exists()
-    ):  # in quotes already, or a list
+    # in quotes already, or a list
+    if value in ("", "null") or (value[0] in "'\"[" and not Path(value).exists()):
         return value
     value = re.sub(r"(\\*)'", r"\1\1\\'", value.replace("${", "\\${"))
     return "'" + re.sub(r"(\\+)$", r"\1\1", value) + "'"
@@ -222,10 +221,8 @@ def run(words: list) -> None:
 
 
 if __name__ == "__main__":
-    if hasattr(
-        argparse.ArgumentParser, "_check_help"
-    ):  # since Python 3.14 it refuses the help text of Hydra's own options:
-        argparse.ArgumentParser._check_help = lambda parser, action: (
-            None
-        )  # github.com/hydra-ecosystem/hydra/issues/3121
+    # since Python 3.14 it refuses the help text of Hydra's own options:
+    if hasattr(argparse.ArgumentParser, "_check_help"):
+        # github.com/hydra-ecosystem/hydra/issues/3121
+        argparse.ArgumentParser._check_help = lambda parser, action: None
     run(sys.argv[1:])

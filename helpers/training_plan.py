@@ -1,7 +1,7 @@
 """How a training goes: all that may be said to `fit`, checked before it begins."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import nn
@@ -11,20 +11,6 @@ from .batches import shuffled
 from .ingredients import stable_name
 from .setting_values import checked
 from .settings import FIELDS, Settings
-
-# what has the range and the choices of the setting of its name
-CHECKED = (
-    "batch_size",
-    "optimizer",
-    "lr",
-    "weight_decay",
-    "schedule",
-    "T_0",
-    "eta_min",
-    "clip",
-    "hours",
-    "seed",
-)
 
 
 @dataclass(kw_only=True)
@@ -74,9 +60,10 @@ class Plan:
 
     def complete(self, photos: int) -> None:
         """Check the numbers and names, and fill in the batches of so many photos."""
-        for name in CHECKED:
-            checked(FIELDS[name], getattr(self, name), called=name)
-        checked(FIELDS["epochs"], max(self.epochs, 1), called="epochs")  # 0: nothing is trained
+        values = {name: getattr(self, name) for name in RECIPE if name != "best"}
+        values["epochs"] = max(self.epochs, 1)  # 0: refused later, with a sentence of its own
+        for name, value in values.items():
+            checked(FIELDS[name], value, called=name)
         self.batches = self.batches or shuffled(photos, self.batch_size)
         self.augment = as_change(self.augment)
 
@@ -94,6 +81,12 @@ class Plan:
             if getattr(self, name) is not None:
                 about[name] = repr(getattr(self, name))
         return about
+
+
+# the settings that `fit` takes as they are
+RECIPE = tuple(
+    option.name for option in fields(Plan) if option.name in FIELDS and option.name != "augment"
+)
 
 
 def checked_targets(targets: object, photos: int, loss: nn.Module) -> torch.Tensor:

@@ -94,9 +94,8 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, photos, monkeypatch):
         read_images(again, tmp_path / "set")[:].int()
         - read_images(whole, tmp_path / "whole")[:].int()
     )
-    assert (
-        difference.abs().float().mean() < 0.5
-    )  # MTCNN rounds differently in batches of another size
+    # MTCNN rounds differently in batches of another size
+    assert difference.abs().float().mean() < 0.5
     assert len(read_rows(tmp_path / "set")) == len(photos)
 
 
@@ -133,9 +132,8 @@ def test_faces_in_one_array_are_the_pictures_however_they_are_asked_for(
 
 def test_an_array_cut_short_by_a_kill_is_made_again(tmp_path, photos, monkeypatch):
     faces = build_aligned_set(photos, None, tmp_path / "set", "MTCNN", progress=False)
-    aligned_set.write_text(
-        tmp_path / "set" / "faces.csv", "person 0/0, good.png\n"
-    )  # an older array that lacks photos
+    # an older array that lacks photos
+    aligned_set.write_text(tmp_path / "set" / "faces.csv", "person 0/0, good.png\n")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(
             aligned_set, "write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt())

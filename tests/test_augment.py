@@ -34,9 +34,8 @@ def test_half_the_pictures_are_blurred_each_by_its_own_width():
     assert 20 <= same.sum() <= 40
     axis = torch.arange(41.0) - 20
     widths = ((out[~same, 0].sum(1) * axis**2).sum(1) / out[~same, 0].sum((1, 2))).sqrt()
-    assert (
-        widths.max() < 2.6 and widths.std() > 0.4
-    )  # the standard deviation of a blurred dot is that of the blur
+    # the standard deviation of a blurred dot is that of the blur
+    assert widths.max() < 2.6 and widths.std() > 0.4
     assert torch.allclose(out.sum((2, 3)), dot.sum((2, 3)), rtol=1e-3)
 
 
@@ -76,10 +75,9 @@ def test_a_crop_from_the_middle_keeps_its_landmarks():
         assert (decode_heatmaps(moved[:, 0])[0] - five_landmarks[:, k]).abs().max() < 0.1
 
 
+# never less than half, the network shrinks the rest
 @pytest.mark.parametrize("size, side", [(112, 112), (80, 80), (64, 64), (40, 56)])
-def test_pictures_given_out_small_keep_their_landmarks(
-    size, side
-):  # never less than half, the network shrinks the rest
+def test_pictures_given_out_small_keep_their_landmarks(size, side):
     landmarks = torch.tensor([[[38.0, 51], [73, 51], [56, 71], [41, 92], [70, 92]]])
     bumps = encode_heatmaps(landmarks, 3.0, 112) * 255
     torch.manual_seed(0)
@@ -89,9 +87,8 @@ def test_pictures_given_out_small_keep_their_landmarks(
         )
         assert moved.shape == (1, 3, side, side)
         found = decode_heatmaps(moved[:, 0])[0]
-        assert (
-            min((found - five_landmarks[0, j]).abs().max() for j in range(5)) < 0.3
-        )  # mirrored, another of the five
+        # mirrored, another of the five
+        assert min((found - five_landmarks[0, j]).abs().max() for j in range(5)) < 0.3
 
 
 def test_each_picture_gets_one_of_five_changes_or_none():

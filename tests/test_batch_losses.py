@@ -181,7 +181,6 @@ def test_two_processes_learn_from_the_whole_batch_as_one_does(tmp_path, on_proce
             (path,) = (tmp_path / f"with{count}").glob(f"{name}-*/curves.csv")
             rows = [line.split(",") for line in path.read_text().splitlines()]
             curves.append([float(row[rows[0].index("loss")]) for row in rows[1:]])
-        assert curves[0] == pytest.approx(curves[1], rel=1e-3), (
-            name
-        )  # 11 photos: one process has six, the other five
+        # 11 photos: one process has six, the other five
+        assert curves[0] == pytest.approx(curves[1], rel=1e-3), name
         assert abs(curves[0][0] - curves[0][-1]) > 1e-3 * abs(curves[0][0]), "the curve moves"

@@ -7,9 +7,8 @@ from helpers.batches import people_by_photos, shuffled
 
 
 def test_an_epoch_of_people_by_photos_sees_about_as_many_photos_as_there_are():
-    people = torch.cat(
-        [torch.arange(50), torch.arange(30), torch.arange(10).repeat(4)]
-    )  # 20 have one photo, 10 have six
+    # 20 have one photo, 10 have six
+    people = torch.cat([torch.arange(50), torch.arange(30), torch.arange(10).repeat(4)])
     batches = people_by_photos(people, P=5, K=4)
     for epoch in range(3):
         drawn = batches(epoch, seed=1)

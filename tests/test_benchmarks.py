@@ -192,9 +192,8 @@ def test_masking_asks_under_four_masks_and_two_covers(folder, capsys):
     result = last_line(capsys)
     assert result["chance"] == pytest.approx(2 / 12, abs=1e-3) and result["removed_over_masked"] > 0
     for name in ("all", "head", "face", "corner", "cover_lower", "cover_upper"):
-        assert (
-            0 <= result[name]["p@10"] <= 0.2 and 0 <= result[name]["p@5"] <= 0.4
-        )  # two photos of each are enrolled
+        # two photos of each are enrolled
+        assert 0 <= result[name]["p@10"] <= 0.2 and 0 <= result[name]["p@5"] <= 0.4
     save_model(Encoder("resnet10_small", 16, 32).eval(), "cnn.safetensors")
     with pytest.raises(SystemExit, match="no vision transformer"):
         masking.main(["--people", str(folder), "--encoder", "cnn.safetensors"])
@@ -332,9 +331,8 @@ def test_a_photo_without_a_face_counts_as_a_miss():
     similarity = everyone @ everyone.T
     assert similarity[2].tolist() == [0, 0, 1, 0, 0, 0]
     right = (people[:, None] == people) & ~np.eye(6, dtype=bool)
-    assert (similarity > 0.5)[right].mean() == pytest.approx(
-        4 / 6
-    )  # two of person 0's three pairs are missed
+    # two of person 0's three pairs are missed
+    assert (similarity > 0.5)[right].mean() == pytest.approx(4 / 6)
 
 
 def test_rules_of_galleries_score_the_best_photo_or_the_best_two():

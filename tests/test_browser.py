@@ -40,9 +40,8 @@ def page(tmp_path_factory):
 
 def test_the_slider_and_an_upload_change_the_verdicts(page, tmp_path):
     summary = page.get_by_text(re.compile(r"^\d+ of \d+ pairs pass"))
-    summary.wait_for(
-        timeout=15 * MINUTES
-    )  # the cells before it train a little if no notebook has run yet
+    # the cells before it train a little if no notebook has run yet
+    summary.wait_for(timeout=15 * MINUTES)
     before = summary.inner_text()
     move_slider(page, "End", before)
     assert passed(summary.inner_text()) > passed(before), (

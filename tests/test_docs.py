@@ -30,13 +30,14 @@ PAGES = sorted(
 NOTEBOOKS = sorted(
     path for folder in (".", "solutions", "student") for path in (ROOT / folder).glob("*.ipynb")
 )
+# CI's, or yours
 SHELL = (
     "git clone",
     "python3 -m venv",
     "pip install",
     "jupyter lab",
     "ruff format",
-)  # CI's, or yours
+)
 TINY = "epochs=1 people=3 probe_people=3 batch_size=8 embedding=16 encoder_size=32 device=cpu"
 SMALL_NETWORK = "encoder_options={channels:[8,16,16,32],stem_width:8}"
 
@@ -94,9 +95,8 @@ def train_tiny(words):
 def run(line):
     """Run a printed command in this process; whatever is large in it is made small."""
     line = line.replace("accelerate launch --multi_gpu --num_processes 2", "python")
-    line = line.replace(
-        "--recogniser sface", "--recogniser encoder.safetensors"
-    )  # another package's
+    # another package's
+    line = line.replace("--recogniser sface", "--recogniser encoder.safetensors")
     line = line.replace("forget NAME", "forget s1").replace(
         "--celeba data", "--data PHOTOS LANDMARKS.csv"
     )

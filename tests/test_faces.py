@@ -30,9 +30,8 @@ def test_every_kind_of_picture_becomes_rgb_bytes(tmp_path, mode):
     picture.save(path)
     photo = read_photo(path)
     assert photo.shape == (3, 40, 30) and str(photo.dtype) == "torch.uint8"
-    assert (
-        photo[:, -10:].float().mean() > photo[:, :10].float().mean() + 100
-    )  # still dark above, bright below
+    # still dark above, bright below
+    assert photo[:, -10:].float().mean() > photo[:, :10].float().mean() + 100
 
 
 def test_exif_rotation_is_obeyed(tmp_path):
@@ -174,9 +173,8 @@ def test_lfw_out_of_reach_says_where_it_belongs(tmp_path, monkeypatch):
 
 
 def test_top_people_have_the_most_photos(some_orl):
-    fewer = some_orl.subset(
-        [i for i in range(24) if i not in (0, 1, 4, 9)]
-    )  # 2, 3, 3, 4, 4, 4 photos are left
+    # 2, 3, 3, 4, 4, 4 photos are left
+    fewer = some_orl.subset([i for i in range(24) if i not in (0, 1, 4, 9)])
     assert np.unique(fewer.top_people(4).labels).tolist() == [1, 3, 4, 5]
     assert len(fewer.top_people(4)) == 15
 
@@ -198,9 +196,8 @@ def test_photos_with_landmarks(tmp_path):
     )
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.jpg").touch()
-    assert (
-        photos_with_landmarks(tmp_path / "a", tmp_path / "landmarks.csv").files == faces.files
-    )  # the folder one too deep
+    # the folder one too deep
+    assert photos_with_landmarks(tmp_path / "a", tmp_path / "landmarks.csv").files == faces.files
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,8 @@ def threads():
 def in_a_process(work, *arguments):
     """Run work in a process of its own; its exit code, which is -9 if it was killed."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["helpers.training", "helpers.pipeline"]
-    )  # torch is imported once, not at every kill
+    # torch is imported once, not at every kill
+    context.set_forkserver_preload(["helpers.training", "helpers.pipeline"])
     process = context.Process(target=work, args=arguments)
     process.start()
     process.join()

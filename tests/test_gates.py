@@ -56,9 +56,8 @@ def test_figures_want_one_label_for_each_photo(user):
         with pytest.raises(ValueError, match="one label for each|not finite"):
             USERS[user](embeddings, labels)
     with pytest.raises(ValueError, match="one label for each"):
-        metrics.verification_rate(
-            embeddings, people, embeddings
-        )  # distractors without their people
+        # distractors without their people
+        metrics.verification_rate(embeddings, people, embeddings)
 
 
 @pytest.mark.parametrize("kind", KINDS)

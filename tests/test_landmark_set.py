@@ -147,9 +147,8 @@ def test_the_benchmark_measures_both_on_the_same_photos(labelled, tmp_path, caps
         and result["skipped"] == 0
     )
     assert all(set(result[name]) == {"nme", "median", "fail10"} for name in ("hourglass", "mtcnn"))
-    assert (
-        result["hourglass"]["nme"] > 0.2 > result["mtcnn"]["nme"]
-    )  # one is untrained, the other is asked for its own landmarks
+    # one is untrained, the other is asked for its own landmarks
+    assert result["hourglass"]["nme"] > 0.2 > result["mtcnn"]["nme"]
     if options != ["--jitter"]:
         assert result["mtcnn"] == {"nme": 0, "median": 0, "fail10": 0}
 
@@ -196,9 +195,8 @@ def test_the_crops_to_learn_from_lie_on_the_disk_and_are_those_of_notebook_1(lab
 
 
 def test_nobody_is_on_both_sides_of_the_hourglasss_curve():
-    people = np.random.default_rng(0).permutation(
-        np.arange(300) % 60 * 7
-    )  # five photos each, numbers with gaps
+    # five photos each, numbers with gaps
+    people = np.random.default_rng(0).permutation(np.arange(300) % 60 * 7)
     held_out = hold_out(people).numpy()
     assert held_out.sum() == 15 and not set(people[held_out]) & set(people[~held_out])
     assert hold_out(np.zeros(40)).sum() == 2, "of one folder of photos, photos"

@@ -33,9 +33,8 @@ def test_a_landmark_comes_back_from_its_heatmap(x, y, sigma):
 def test_crop_and_heatmap_pixels_are_inverse_and_share_centres():
     landmarks = torch.rand(7, 5, 2) * 128
     assert torch.allclose(to_crop_pixels(to_heatmap_pixels(landmarks)), landmarks, atol=1e-5)
-    assert (
-        to_heatmap_pixels(torch.tensor(63.5)) == 31.5
-    )  # the middle of 128 pixels is the middle of 64
+    # the middle of 128 pixels is the middle of 64
+    assert to_heatmap_pixels(torch.tensor(63.5)) == 31.5
 
 
 @pytest.mark.parametrize("sigma", [1.0, 2.0, 4.0])

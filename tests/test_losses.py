@@ -224,9 +224,8 @@ def test_identical_photos_have_a_finite_slope():
     value, health = TripletLoss(0.2, "hard")(features, torch.arange(4).repeat_interleave(2))
     value.backward()
     assert value.item() == pytest.approx(0.2, abs=1e-5) and features.grad.isfinite().all()
-    assert (
-        health["spherical_variance"] < 1e-6 and health["active"] == 1
-    )  # the signature of collapse
+    # the signature of collapse
+    assert health["spherical_variance"] < 1e-6 and health["active"] == 1
 
 
 @pytest.mark.parametrize(
@@ -280,9 +279,8 @@ def test_distillation_with_contrast_learns_what_tells_photos_apart():
     common = F.normalize(targets.mean(0), dim=0).expand(24, 16).clone()
     assert EmbeddingDistillation()(common, targets)[0] < 0.25
     loss, health = EmbeddingDistillation(contrast=16)(common, targets)
-    assert (
-        loss - EmbeddingDistillation()(common, targets)[0] > 2 and health["nearest"] < 0.1
-    )  # log(24) is 3.2
+    # log(24) is 3.2
+    assert loss - EmbeddingDistillation()(common, targets)[0] > 2 and health["nearest"] < 0.1
     expected = (
         1
         - (targets * targets).sum(1).mean()
@@ -296,8 +294,7 @@ def test_distillation_with_contrast_learns_what_tells_photos_apart():
 def test_accuracy_is_that_without_the_margin():
     head = MarginHead(2, 2, s=16, m=0.5)
     head.centres.data = torch.eye(2)
-    angle = torch.tensor(
-        math.radians(40.0)
-    )  # nearer to the first centre, and with the margin no longer
+    # nearer to the first centre, and with the margin no longer
+    angle = torch.tensor(math.radians(40.0))
     health = head(torch.stack([angle.cos(), angle.sin()])[None], torch.tensor([0]))[1]
     assert health["accuracy"] == 1

@@ -67,10 +67,9 @@ def crowd(people=30, distractors=20, seed=0):
     return landmarks[query], who[query], landmarks[~query], who[~query]
 
 
+# 50: all embeddings nearly alike, as an untrained network has them
 @pytest.mark.parametrize("unseen_faces", [0, 20])
-@pytest.mark.parametrize(
-    "squeeze", [0, 50]
-)  # 50: all embeddings nearly alike, as an untrained network has them
+@pytest.mark.parametrize("squeeze", [0, 50])
 def test_identification_by_the_person_is_the_figure_of_all_pairs_at_once(squeeze, unseen_faces):
     query, people, distractors, others = crowd(distractors=unseen_faces)
     query, distractors = (
@@ -86,9 +85,8 @@ def test_identification_by_the_person_is_the_figure_of_all_pairs_at_once(squeeze
 
 def test_identification_intervals_count_a_person_as_often_as_drawn():
     query, people, distractors, others = crowd(10, 5)
-    query[people == 3] = query[people == 7][
-        0
-    ]  # two people whom nothing tells apart own the highest negatives
+    # two people whom nothing tells apart own the highest negatives
+    query[people == 3] = query[people == 7][0]
     fpr, resamples = np.array([0.02, 0.2]), 50
     got = metrics.verification_rate(query, people, distractors, others, fpr, resamples, seed=3)
     draw = np.random.default_rng(3)
@@ -96,9 +94,8 @@ def test_identification_intervals_count_a_person_as_often_as_drawn():
     rates = []
     for drawn in times:
         similarity, same, weight = [], [], []
-        for i in range(
-            len(query)
-        ):  # the slow and plain way, a pair repeated as often as its people were drawn
+        # the slow and plain way, a pair repeated as often as its people were drawn
+        for i in range(len(query)):
             same_person = people[:i] == people[i]
             pairs = [
                 *zip(
@@ -275,9 +272,8 @@ def test_only_the_r_nearest_count_for_r_precision():
 
 
 def test_resampled_rates_are_over_all_positives_where_only_some_thresholds_are_looked_at():
-    vectors = np.random.default_rng(0).normal(
-        size=(720, 8)
-    )  # nobody is like anybody: TPR and FPR are the same
+    # nobody is like anybody: TPR and FPR are the same
+    vectors = np.random.default_rng(0).normal(size=(720, 8))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     found = metrics.verification_rate(
         vectors, np.repeat(np.arange(90), 8), fpr=np.array([0.01, 0.1]), resamples=100

@@ -73,9 +73,8 @@ def test_a_notebook_that_is_run_elsewhere_says_where_it_belongs(name, tmp_path, 
         for cell in json.loads((ROOT / name).read_text(encoding="utf-8"))["cells"]
         if cell["cell_type"] == "code"
     ]
-    first = TransformerManager().transform_cell(
-        "".join(cells[0]["source"])
-    )  # it has lines for the shell
+    # it has lines for the shell
+    first = TransformerManager().transform_cell("".join(cells[0]["source"]))
     monkeypatch.chdir(ROOT)
     exec(first, {})  # beside helpers/ it does nothing
     monkeypatch.chdir(tmp_path)

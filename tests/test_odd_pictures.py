@@ -118,9 +118,8 @@ def test_a_photo_on_its_side_is_found_and_aligned_like_the_upright_one(pipeline)
         eyes = torch.zeros(dark.shape[1:])
         for x, y in straight.landmarks[:2].round().astype(int):
             eyes[y, x] = 1
-        there = (
-            torch.rot90(eyes, turn, (0, 1)).nonzero().flip(1)
-        )  # where they lie on the turned photo
+        # where they lie on the turned photo
+        there = torch.rot90(eyes, turn, (0, 1)).nonzero().flip(1)
         assert np.abs(np.sort(face.landmarks[:2], 0) - np.sort(there.numpy(), 0)).max() < 12, turn
 
 

@@ -122,9 +122,8 @@ def test_the_face_in_the_middle_may_stand_for_the_photo_in_place_of_the_largest(
         np.zeros((2, 5, 2), np.float32),
     )
     monkeypatch.setattr(detection, "detect", lambda photos, *_, **__: [both for _ in photos])
-    photo = torch.zeros(
-        3, 340, 240, dtype=torch.uint8
-    )  # higher than wide: its middle is (120, 170)
+    # higher than wide: its middle is (120, 170)
+    photo = torch.zeros(3, 340, 240, dtype=torch.uint8)
     for central, expected in ((False, large), (True, middle)):
         [found] = detection.find_faces([photo], largest=True, central=central)
         assert found.boxes.tolist() == [expected] and found.others == 1

@@ -45,9 +45,8 @@ def test_mirrored_twice_picture_and_landmarks_are_what_they_were(seed):
         flipped = torch.allclose(once[k], faces[k].flip(-1), atol=0.05)
         assert flipped or torch.allclose(once[k], faces[k], atol=0.05)
         eyes = moved[k, 1, 0] - moved[k, 0, 0], landmarks[k, 1, 0] - landmarks[k, 0, 0]
-        assert eyes[0] == pytest.approx(
-            eyes[1].item(), abs=1e-3
-        )  # left stays left, so the distance keeps its sign
+        # left stays left, so the distance keeps its sign
+        assert eyes[0] == pytest.approx(eyes[1].item(), abs=1e-3)
         if torch.allclose(twice[k], faces[k], atol=0.1):
             assert torch.allclose(back[k], landmarks[k], atol=1e-3)
 
@@ -92,9 +91,8 @@ def test_metrics_ignore_the_order_of_the_gallery(seed):
         metrics.tpr_at_fpr(*metrics.pairs(e, p), [0, 0.05, 0.5])[0]
         for e, p in ((embeddings, people), (embeddings[order], people[order]))
     ]
-    assert np.allclose(
-        *rates, atol=0.02
-    )  # a cosine that ties with the threshold may round to either side
+    # a cosine that ties with the threshold may round to either side
+    assert np.allclose(*rates, atol=0.02)
 
     first, second = Gallery(8), Gallery(8)
     first.add(embeddings, people)

@@ -32,9 +32,8 @@ def test_unknown_schedules_are_refused(tmp_path, random_faces):
     assert not list(tmp_path.iterdir())
 
 
-CALLS = SimpleNamespace(
-    left=math.inf
-)  # an object of a library: no constant that the fingerprint would tell
+# an object of a library: no constant that the fingerprint would tell
+CALLS = SimpleNamespace(left=math.inf)
 
 
 class Diverges(MarginHead):

@@ -10,10 +10,11 @@ from helpers.sface_weights import BATCH_NORM, dequantised, state_of
 def test_integers_in_blocks_become_numbers():
     draw = np.random.default_rng(0)
     values = draw.integers(-128, 128, (3, 10)).astype(np.int8)
+    # blocks of 4, 4, 2
     scales, zeros = (
         draw.random((3, 3)).astype(np.float32),
         draw.integers(-9, 9, (3, 3)).astype(np.int8),
-    )  # blocks of 4, 4, 2
+    )
     found = dequantised(values, scales, zeros, axis=1, block=4)
     for row in range(3):
         for column in range(10):

@@ -22,10 +22,11 @@ from helpers.training import fit
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine", "restarts", "warmup", "constant"])
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path, random_faces, schedule):
     whole, _ = train(tmp_path / "whole", *random_faces, augment=StopAt(), schedule=schedule)
+    # in the middle of the second epoch, and of the third, after which it goes on
     for stop in (
         4,
         7,
-    ):  # in the middle of the second epoch, and of the third, after which it goes on
+    ):
         with pytest.raises(KeyboardInterrupt):
             train(
                 tmp_path / "killed",

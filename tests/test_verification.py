@@ -30,16 +30,14 @@ def test_of_pairs_given_a_probability_that_share_is_right():
     embeddings, people = crowd(150, 0)
     verifier = measure(embeddings, people)
     similarity, same = metrics.pairs(*crowd(150, 1))
-    weight = np.where(
-        same, 0.5 / same.sum(), 0.5 / (~same).sum()
-    )  # as if both were equally likely beforehand
+    # as if both were equally likely beforehand
+    weight = np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())
     said = verifier.probability(similarity)
     for low, high in ((0.05, 0.3), (0.3, 0.7), (0.7, 0.95)):
         inside = (said > low) & (said < high)
         share = weight[inside & same].sum() / weight[inside].sum()
-        assert share == pytest.approx(
-            np.average(said[inside], weights=weight[inside]), abs=0.08
-        )  # two numbers make the curve
+        # two numbers make the curve
+        assert share == pytest.approx(np.average(said[inside], weights=weight[inside]), abs=0.08)
 
 
 def test_distractors_count_as_different_people():
@@ -173,6 +171,7 @@ def test_between_two_measured_fprs_the_threshold_goes_with_the_logarithm():
     assert verifier.fpr_interval(1e-3) == pytest.approx((5e-4, 2e-3))
 
 
+# alike enough for so loose an FPR, but likely two people
 @pytest.mark.parametrize(
     "similarity, fpr, expected",
     [
@@ -181,7 +180,7 @@ def test_between_two_measured_fprs_the_threshold_goes_with_the_logarithm():
         (0.45, 0.01, "undecided"),  # likely one person, but not alike enough for so strict an FPR
         (0.35, 0.3, "undecided"),
     ],
-)  # alike enough for so loose an FPR, but likely two people
+)
 def test_a_verdict_never_contradicts_its_probability(similarity, fpr, expected):
     verifier = Verifier(
         fprs=[0.001, 0.01, 0.3],
