@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import alignment, detection
+from helpers import alignment, detection, mtcnn
 from helpers.aligned_set import build_aligned_set, read_images, read_rows
 from helpers.enrolment import enrol_folder
 from helpers.faces import folder_of_people
@@ -114,6 +114,7 @@ def test_photos_without_a_face_are_looked_at_once(tmp_path, people, pipeline):
         (alignment, "REFERENCE", None),
         (detection, "MAX_SIDE", 512),
         (detection, "MIN_SCORE", 0.8),
+        (mtcnn, "WEIGHTS", mtcnn.WEIGHTS.with_name("hourglass.safetensors")),
     ],
 )
 def test_everything_that_shapes_an_aligned_face_belongs_to_its_id(monkeypatch, part, name, value):
