@@ -1,6 +1,10 @@
 """SFace's weights in our network: integers become numbers, every tensor finds its place."""
 
+import copy
+import pickle
+
 import numpy as np
+import pytest
 import torch
 
 from helpers.mobilenet import BLOCKS, PIECE, FaceMobileNet
@@ -68,3 +72,68 @@ def test_many_faces_in_pieces_are_the_same_faces():
     with torch.inference_mode():
         one_by_one = torch.cat([net(face[None]) for face in faces])
         assert torch.allclose(net(faces), one_by_one, atol=1e-5)
+
+
+def plain(net, faces):
+    """The network layer by layer, without what is prepared for oneDNN."""
+    maps = net.norm(net.features(faces))
+    return net.norm_embedding(net.embedding(maps.flatten(1)))
+
+
+def with_settled_norms(net):
+    """In eval mode, with statistics and factors of its batch normalisations as after a training."""
+    for layer in net.modules():
+        if isinstance(layer, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
+            layer.momentum = 1.0
+            torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
+            torch.nn.init.normal_(layer.bias, std=0.3)
+    with torch.no_grad():
+        net.train()(torch.randn(8, 3, 32, 32))
+    return net.eval()
+
+
+def test_the_way_by_onednn_gives_the_same_embeddings():
+    torch.manual_seed(0)
+    net = with_settled_norms(FaceMobileNet(8, 32))
+    faces = torch.randn(3, 3, 32, 32)
+    with torch.inference_mode():
+        expected = plain(net, faces)
+        assert torch.allclose(net(faces), expected, atol=1e-4 * float(expected.abs().max()))
+    with torch.no_grad():  # what was prepared in inference mode serves here as well
+        assert torch.allclose(net(faces), expected, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("how", ["in place", "loaded", "data", "a new tensor"])
+def test_changed_weights_are_seen_at_once(how):
+    torch.manual_seed(0)
+    net = with_settled_norms(FaceMobileNet(8, 32))
+    faces = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        before = net(faces)
+        weight = net.features[3][0][0].weight
+        if how == "in place":
+            weight.mul_(2)
+        elif how == "loaded":
+            net.load_state_dict({k: v * 2 for k, v in net.state_dict().items()})
+        elif how == "data":
+            net.train()
+            weight.data.mul_(2)
+            net.eval()
+        else:
+            net.features[3][0][0].weight = torch.nn.Parameter(weight * 2)
+        after = net(faces)
+        assert not torch.allclose(before, after, rtol=1e-2)
+        assert torch.allclose(after, plain(net, faces), atol=1e-4 * float(after.abs().max()))
+
+
+def test_a_copy_and_a_file_of_a_used_network_hold_no_more_than_its_weights():
+    net, faces = FaceMobileNet(8, 32).eval(), torch.randn(1, 3, 32, 32)
+    names = set(net.state_dict())
+    with torch.inference_mode():
+        before = net(faces)
+        assert torch.allclose(copy.deepcopy(net)(faces), before, atol=1e-5)
+        assert torch.allclose(pickle.loads(pickle.dumps(net))(faces), before, atol=1e-5)
+    assert set(net.state_dict()) == names
+    faces.requires_grad_()
+    net(faces).sum().backward()  # gradients flow as ever
+    assert float(faces.grad.abs().sum()) > 0
