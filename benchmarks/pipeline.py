@@ -107,14 +107,15 @@ def print_peers(results: dict[str, dict]) -> None:
     print(
         f"{'TPR and DIR at FPR and FAR 0.01, of all photos':50s}{'found':>8s}{'TPR':>22s}"
         f"{'DIR':>7s}"
-        f"{'TPR of found':>22s}{'photos/s':>10s}"
+        f"{'TPR of found':>22s}{'photos/s':>10s}   TPR minus the first row's, paired"
     )
+    first = next(iter(results.values()))["all"]
     for name, r in results.items():
         everything, found = (rate(figure) for figure in (r["all"], r))
         print(
             f"{name:50s}{r['found']:8.2%}{everything:>22s}"
             f"{r['all']['right'].mean():7.3f}{found:>22s}"
-            f"{r['photos_per_second']:10.1f}"
+            f"{r['photos_per_second']:10.1f}   {'' if r['all'] is first else gain(r['all'], first)}"
         )
 
 
@@ -123,6 +124,15 @@ def rate(figures: dict) -> str:
     if not metrics.carries(FPRS[1], figures["pairs_of_people"]):
         return "too few people"
     return f"{figures['tpr'][1]:.3f} [{figures['low'][1]:.3f}, {figures['high'][1]:.3f}]"
+
+
+def gain(figures: dict, reference: dict) -> str:
+    """TPR at FPR 0.01 minus the reference's, with its interval over the same draws of people."""
+    if not metrics.carries(FPRS[1], figures["pairs_of_people"]):
+        return "too few people"
+    draws = figures["resampled"][:, 1] - reference["resampled"][:, 1]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return f"{figures['tpr'][1] - reference['tpr'][1]:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def figures(embeddings: np.ndarray, people: np.ndarray, threshold: float, seed: int = 0) -> dict:
