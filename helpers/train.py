@@ -146,8 +146,8 @@ def overrides(words: list) -> list:
     """
     known = {*FIELDS, "loss", "name", "teacher", "classes", "hydra"}
     several = bool({"-m", "--multirun"} & set(words))
-    # may have settings of its own
-    own_file = any(word.partition("=")[0] in ("--config-name", "-cn") for word in words)
+    # another configuration file may have further settings
+    other_file = any(word.partition("=")[0] in ("--config-name", "-cn") for word in words)
     done = []
     for word in words:
         key, equals, value = word.partition("=")
@@ -162,16 +162,12 @@ def overrides(words: list) -> list:
         if (name, value) == ("loss", "imitation"):
             value = "distillation"  # its name before
         word = f"{key}={value}"
-        if name not in known and not own_file:
+        if name not in known and not other_file:
             near = difflib.get_close_matches(name, known, 1)
-            raise ValueError(
-                f"There is no setting '{name}'"
-                + (
-                    f": did you mean {near[0]}?"
-                    if near
-                    else "; python -m helpers.settings lists them all."
-                )
-            )
+            advice = "; python -m helpers.settings lists them all."
+            if near:
+                advice = f": did you mean {near[0]}?"
+            raise ValueError(f"There is no setting '{name}'{advice}")
         if key.startswith("augment.") and "_target_" not in key:
             word = f"++{word}"  # of the augmentation's class, whose defaults no file repeats
         done.append(f"{key}={_quoted(value, several)}" if key.lstrip("+") in PATHS else word)
