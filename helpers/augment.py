@@ -64,7 +64,7 @@ class Jitter:
         before = torch.full((n, 2, 1), (images.shape[-1] - 1) / 2, device=device)
         after = (side - 1) / 2 + uniform(2, self.shift)[..., None] * side
         matrices = torch.cat([turn, after - turn @ before], -1)
-        images = self.relight(warp(images.float(), matrices, side), uniform)
+        images = self.relight(warp(images, matrices, side, keep_type=False), uniform)
         if targets.ndim == 3:
             targets = transform(targets, matrices)
             targets = torch.where(mirrored[:, None, None], targets[:, MIRRORED], targets)

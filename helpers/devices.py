@@ -2,6 +2,7 @@
 
 import os
 import random
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -49,9 +50,31 @@ def best_precision(device: str) -> str:
     return "bf16" if device == "cpu" and fast else "no"
 
 
+def asked_precision(wanted: str, device: str) -> str:
+    """The setting `precision`, other than auto, as accelerate calls it: "bf16", "fp16" or "no".
+
+    tf32 stays in float32 but lets the GPU round what it multiplies to 10 bits.
+
+    Raises:
+        ValueError: this type of device has no such precision.
+    """
+    if wanted in ("fp16", "tf32") and device != "cuda":
+        raise ValueError(
+            f"FACES_PRECISION is '{wanted}', which needs a CUDA GPU, but the network is on "
+            f"'{device}': leave it at auto."
+        )
+    if wanted in ("tf32", "float32") and device == "cuda":
+        torch.set_float32_matmul_precision("high" if wanted == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = wanted == "tf32"
+    return wanted if wanted in ("bf16", "fp16") else "no"
+
+
 def take(source: object, index: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Rows of a tensor or array, in pinned memory where a GPU will copy them while it works."""
-    rows = torch.as_tensor(source[index if torch.is_tensor(source) else index.numpy()])
+    if torch.is_tensor(source):  # copies whole rows: ten times as fast as source[index]
+        rows = source.index_select(0, index.to(source.device))
+    else:
+        rows = torch.as_tensor(source[index.numpy()])
     return rows.pin_memory() if device.type == "cuda" and rows.device.type == "cpu" else rows
 
 
@@ -73,6 +96,41 @@ def ahead(work: Callable, items: Iterable) -> Iterator:
                 yield ready.result()
         if coming is not None:
             yield coming.result()
+
+
+class Waits:
+    """How long a device had nothing to compute since its next batch was not there yet.
+
+    A GPU works behind the program, so it is asked itself: two events in its queue, after the last
+    kernel of a step and before the first of the next one. What lies between them is waiting.
+    """
+
+    def __init__(self, device: torch.device):
+        self.on_gpu, self.marks = device.type == "cuda", []
+
+    def over(self, batches: Iterable) -> Iterator:
+        """The batches, each with a mark before and after it."""
+        batches, end = iter(batches), object()
+        while True:
+            before = self._mark()
+            if (batch := next(batches, end)) is end:
+                return
+            self.marks.append((before, self._mark()))
+            yield batch
+
+    def seconds(self) -> float:
+        """The sum over all batches."""
+        if not self.on_gpu:
+            return sum(after - before for before, after in self.marks)
+        torch.cuda.synchronize()
+        return sum(before.elapsed_time(after) for before, after in self.marks) / 1000
+
+    def _mark(self):
+        if not self.on_gpu:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
 
 
 def seed_all(*numbers: int) -> None:

@@ -12,20 +12,26 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
-from .devices import ahead, move, seed_all, take
+from .devices import Waits, ahead, move, seed_all, take
 from .runs import Run
 from .training_plan import Plan
 
 
 class Step(nn.Module):
-    """Model and loss as one module, so that several processes share the gradients of both."""
+    """Model and loss as one module, so that several processes share the gradients of both.
 
-    def __init__(self, parts: nn.ModuleDict):
+    compiled: whether torch.compile makes the model's kernels.
+    """
+
+    def __init__(self, parts: nn.ModuleDict, compiled: bool = False):
         super().__init__()
         self.parts = parts
+        model = parts["model"]
+        # a method, for as a module the model would be here twice
+        self.outputs = torch.compile(model.forward) if compiled else model.__call__
 
     def forward(self, images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, dict]:
-        return self.parts["loss"](self.parts["model"](images), targets)
+        return self.parts["loss"](self.outputs(images), targets)
 
 
 def one_epoch(
@@ -64,10 +70,14 @@ def one_epoch(
         plan.freezer(parts["model"], epoch)
     batches = plan.batches(epoch, plan.seed)
     load = partial(_share, sources=(images, targets), accelerator=accelerator)
-    for step, rows in enumerate(ahead(load, batches)):
+    on_device = (
+        rows and [move(part, accelerator.device) for part in rows] for rows in ahead(load, batches)
+    )
+    waits = Waits(accelerator.device)
+    for step, rows in enumerate(waits.over(on_device)):
         seed_all(plan.seed, epoch, step, rank)
         if rows is not None:
-            batch, goal = (move(part, accelerator.device) for part in rows)
+            batch, goal = rows
             photos = len(goal)
             if plan.augment is not None:
                 with torch.no_grad():
@@ -90,7 +100,8 @@ def one_epoch(
         )
     for tensor in (value, *parts.state_dict().values()):
         stop_unless_finite(tensor, run, epoch, plan.lr)
-    return _row(epoch, sums, seen, time.perf_counter() - started, optimiser, accelerator)
+    waited, seconds = waits.seconds(), time.perf_counter() - started
+    return _row(epoch, sums, seen, seconds, waited, optimiser, accelerator)
 
 
 def _share(index, sources, accelerator):
@@ -115,19 +126,31 @@ def _learn(step_module, batch, goal, optimiser, accelerator, size, parts, clip):
             "(a run of its own, from the start) or a smaller encoder. The setting is "
             "FACES_BATCH_SIZE in notebook 2, batch_size by command, P and K where people are drawn."
         ) from None
+    except RuntimeError as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        raise RuntimeError(
+            f"FACES_COMPILE is on, but torch.compile can't translate this network here "
+            f"({type(error).__name__}). On a CPU it needs a C++ compiler (Debian: apt install "
+            "g++), on a GPU Triton; without FACES_COMPILE everything works as well."
+        ) from None
     accelerator.clip_grad_norm_(parts.parameters(), clip)
     optimiser.step()
     return value, logs
 
 
-def _row(epoch, sums, seen, seconds, optimiser, accelerator):
-    """The means over the photos of all processes, and the seconds of one process."""
+def _row(epoch, sums, seen, seconds, waited, optimiser, accelerator):
+    """The means over the photos of all processes, and the seconds of one process.
+
+    `waiting` is the share of the time that a device waited for its next batch.
+    """
     world = accelerator.num_processes
     means = [float(number) for number in sums.values()]
-    totals = torch.tensor([*means, seen, seconds], device=accelerator.device)
-    *values, seen, seconds = accelerator.reduce(totals).tolist()
+    totals = torch.tensor([*means, seen, seconds, waited], device=accelerator.device)
+    *values, seen, seconds, waited = accelerator.reduce(totals).tolist()
     row = {"epoch": epoch + 1} | {key: value / seen for key, value in zip(sums, values)}
     row |= {"lr": optimiser.param_groups[0]["lr"], "photos_per_second": seen * world / seconds}
+    row["waiting"] = waited / seconds
     return row, seconds / world
 
 

@@ -79,6 +79,12 @@ class Settings:
         None, "for cosine and restarts: the lowest rate; else 0, and a tenth of lr", least=0
     )
     clip: float = setting(5.0, "longest gradient; longer ones are shortened to it")
+    precision: str = setting(
+        "auto",
+        "auto: the fastest of the device; fp16 and tf32 are for CUDA GPUs",
+        choices=("auto", "bf16", "fp16", "tf32", "float32"),
+    )
+    compile: bool = setting(False, "the network by torch.compile, which takes a minute at first")
     augment: str = setting("jitter", "a file of helpers/config/augment: none, jitter, strong, ...")
     freeze: list | None = setting(None, "first layers frozen in each epoch, such as [7,7,5,2]")
     best: str | None = setting(

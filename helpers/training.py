@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from .devices import best_precision, new_accelerator
+from .devices import asked_precision, best_precision, new_accelerator
 from .files import alone_in
 from .ingredients import ingredients, letters, what_changed
 from .one_epoch import Step, one_epoch
@@ -46,9 +46,9 @@ def fit(
     """Train `model` in place, on the device it is on.
 
     A finished run is loaded, a stopped one goes on. Interrupted by Ctrl-C or an error, model and
-    loss have their first weights again, so that the same call goes on. Precision is the fastest
-    that the device has: bf16, fp16 or float32. TensorBoard finds the curves in the run folder. A
-    script on several processes ends with
+    loss have their first weights again, so that the same call goes on. Unless told otherwise the
+    precision is the fastest that the device has: bf16, fp16 or float32. TensorBoard
+    finds the curves in the run folder. A script on several processes ends with
     `accelerate.PartialState().destroy_process_group()`, as helpers/train.py does.
 
     Args:
@@ -82,7 +82,7 @@ def fit(
             f"of {plan.batch_size}, of which one with a single photo is left out. Take more "
             "photos, or a larger batch_size (FACES_BATCH_SIZE)."
         )
-    precision = best_precision(next(model.parameters()).device.type)
+    precision = _precision(plan, next(model.parameters()).device)
     _say_what_is_new(run, folder, precision, made_of)
     run.settings = hyper | {
         "precision": precision,
@@ -92,6 +92,13 @@ def fit(
     }
     _train(run, nn.ModuleDict({"model": model, "loss": loss}), images, targets, plan)
     return run
+
+
+def _precision(plan, device):
+    """Of a training: what is asked for, or the fastest of the device."""
+    if plan.precision == "auto":
+        return best_precision(device.type)
+    return asked_precision(plan.precision, device.type)
 
 
 def _say_what_is_new(run, folder, precision, made_of):
@@ -112,7 +119,7 @@ def _train(run, parts, images, targets, plan):
     """Train, alone in the run's folder; whatever happens, nothing stays frozen or half-trained."""
     device = next(parts.parameters()).device
     accelerator = new_accelerator(
-        device, best_precision(device.type), find_unused_parameters=plan.freezer is not None
+        device, _precision(plan, device), find_unused_parameters=plan.freezer is not None
     )
     first = {
         name: tensor.detach().to("cpu", copy=True) for name, tensor in parts.state_dict().items()
@@ -145,7 +152,7 @@ def _epochs(run, parts, images, targets, plan, accelerator, free):
     scheduler = new_schedule(
         plan.schedule, optimiser, plan.lr, plan.epochs * steps, steps, plan.T_0, plan.eta_min
     )
-    step_module, optimiser = accelerator.prepare(Step(parts), optimiser)
+    step_module, optimiser = accelerator.prepare(Step(parts, plan.compile), optimiser)
     state = parts, optimiser, scheduler, accelerator.scaler
     first = run.resume(*state)
     bar = progress_bar(

@@ -36,6 +36,8 @@ class Plan:
         hours: a limit; the schedule comes to its end by then, and the epoch is the last.
         extra_files: {name: text} of files to lay into the run folder, such as the list of people.
         seed: of all that is random.
+        precision: auto, bf16, fp16, tf32 or float32.
+        compile: whether torch.compile makes the model's kernels, which takes a minute at first.
         progress: whether there is a bar.
     """
 
@@ -56,6 +58,8 @@ class Plan:
     hours: float | None = Settings.hours
     extra_files: dict = field(default_factory=dict)
     seed: int = Settings.seed
+    precision: str = Settings.precision
+    compile: bool = Settings.compile
     progress: bool = True
 
     def complete(self, photos: int) -> None:
@@ -77,6 +81,9 @@ class Plan:
             about[name] = stable_name(getattr(self, name), name)
         if self.schedule == "restarts":
             about["T_0"] = self.T_0
+        for name in ("precision", "compile"):  # their defaults change nothing
+            if getattr(self, name) != getattr(Settings, name):
+                about[name] = getattr(self, name)
         for name in ("best", "hours", "eta_min"):
             if getattr(self, name) is not None:
                 about[name] = repr(getattr(self, name))

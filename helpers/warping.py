@@ -25,21 +25,24 @@ def invert(matrices: torch.Tensor) -> torch.Tensor:
     return torch.cat([turn, -turn @ matrices[..., 2:]], -1)
 
 
-def warp(images: torch.Tensor, matrices: torch.Tensor, size: int) -> torch.Tensor:
+def warp(
+    images: torch.Tensor, matrices: torch.Tensor, size: int, keep_type: bool = True
+) -> torch.Tensor:
     """Move a batch by matrices into squares, bilinear, on its device.
 
     Args:
         images: (N, 3, H, W). Beyond its border a picture is reflected.
         matrices: (N, 2, 3), pixels of the images -> pixels of the result.
         size: side of the result, pixels.
+        keep_type: uint8 images give a uint8 result, rounded; False: floats.
 
     Returns:
-        (N, 3, size, size): uint8 if the images are, else float.
+        (N, 3, size, size): uint8 if the images are and keep_type says so, else float.
     """
-    if (
-        images.device.type == "cpu" and len(images) > 8
-    ):  # small pieces stay in a CPU's cache: twice as fast
-        return torch.cat([warp(*piece, size) for piece in zip(images.split(8), matrices.split(8))])
+    if images.device.type == "cpu" and len(images) > 8:
+        # pieces of a few bytes stay in a CPU's cache, also as floats: twice as fast
+        pieces = zip(images.split(8), matrices.split(8))
+        return torch.cat([warp(*piece, size, keep_type) for piece in pieces])
     height, width = images.shape[-2:]
     back = invert(
         matrices.to(images.device, torch.float32)
@@ -53,7 +56,7 @@ def warp(images: torch.Tensor, matrices: torch.Tensor, size: int) -> torch.Tenso
     moved = F.grid_sample(
         images.float(), source, mode="bilinear", padding_mode="reflection", align_corners=False
     )
-    return moved.add_(0.5).byte() if images.dtype == torch.uint8 else moved
+    return moved.add_(0.5).byte() if keep_type and images.dtype == torch.uint8 else moved
 
 
 def compose(after: torch.Tensor, before: torch.Tensor) -> torch.Tensor:

@@ -22,10 +22,13 @@ if TEST_DEVICE:
     os.environ["FACES_DEVICE"] = TEST_DEVICE
 
 
+DEVICE = torch.device(TEST_DEVICE or "cpu")
+
+
 @pytest.fixture(scope="session")
 def device():
     """Where networks and batches of a test lie: FACES_TEST_DEVICE, or the CPU."""
-    return torch.device(TEST_DEVICE or "cpu")
+    return DEVICE
 
 
 @pytest.fixture(scope="session")

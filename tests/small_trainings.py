@@ -1,6 +1,7 @@
 """Trainings of seconds, for the tests of several files."""
 
 import torch
+from conftest import DEVICE
 
 from helpers.augment import Jitter
 from helpers.encoders import Encoder
@@ -28,8 +29,8 @@ class StopAt(Jitter):
 
 def train(folder, faces, people, loss=None, **options):
     torch.manual_seed(0)
-    encoder = Encoder("resnet10_small", 16, 32)
-    loss = loss or MarginHead(16, 4)
+    encoder = Encoder("resnet10_small", 16, 32).to(DEVICE)
+    loss = (loss or MarginHead(16, 4)).to(DEVICE)
     recipe = dict(epochs=4, batch_size=8, lr=1e-2, progress=False)
     run = fit(encoder, loss, faces, people, folder / "run", **recipe | options)
     return encoder, run

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import DEVICE
 from small_trainings import TINY
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -40,7 +41,8 @@ def over_a_list_of_triplets(loss, features, people):
 @pytest.mark.parametrize("mining", ["all", "semihard", "hard"])
 @pytest.mark.parametrize("squared, soft", [(False, False), (True, False), (False, True)])
 def test_triplets_cost_what_a_list_of_them_would(people, mining, squared, soft):
-    features = torch.randn(24, 8, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    features = torch.randn(24, 8, generator=torch.Generator().manual_seed(3))
+    features, people = features.to(DEVICE).requires_grad_(), people.to(DEVICE)
     loss = TripletLoss(0.2, mining, squared, soft)
     ours, theirs = loss(features, people), over_a_list_of_triplets(loss, features, people)
     assert torch.allclose(ours[0], theirs[0], rtol=1e-6, atol=1e-7)
@@ -76,10 +78,8 @@ def test_a_miner_can_be_a_function(people):
 
 
 def test_a_miner_of_ones_own_chooses_and_is_named_in_the_run():
-    features, people = (
-        torch.randn(24, 8, generator=torch.Generator().manual_seed(3)),
-        PEOPLE["two people"],
-    )
+    features = torch.randn(24, 8, generator=torch.Generator().manual_seed(3)).to(DEVICE)
+    people = PEOPLE["two people"].to(DEVICE)
     loss = TripletLoss(0.2, farthest_positive_and_a_negative_inside_the_margin)
     value, health = loss(features, people)
     distance = pairwise_distances(F.normalize(features))
@@ -115,9 +115,10 @@ class Largest(TorchDispatchMode):
 )
 @pytest.mark.parametrize("people", [2, 16])
 def test_memory_grows_with_the_square_of_the_batch(loss, people):
-    features = torch.randn(64, 8, requires_grad=True)
+    features = torch.randn(64, 8, device=DEVICE, requires_grad=True)
+    labels = torch.arange(64, device=DEVICE) % people
     with Largest() as largest:
-        loss(features, torch.arange(64) % people)[0].backward()
+        loss(features, labels)[0].backward()
     assert largest.values <= 2 * 64**2  # two numbers for each pair: the indices of positive pairs
 
 

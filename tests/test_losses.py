@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import DEVICE
 from pytorch_metric_learning import distances, losses, miners
 
 from helpers.losses import (
@@ -28,7 +29,7 @@ def batch(seed=0, n=24, dim=16, people=6):
     features = torch.randn(people, dim, generator=draw)[labels] + torch.randn(
         n, dim, generator=draw
     )
-    return features.requires_grad_(), labels
+    return features.to(DEVICE).requires_grad_(), labels.to(DEVICE)
 
 
 def value_and_slope(loss, features, labels, *rest):
@@ -48,13 +49,13 @@ def value_and_slope(loss, features, labels, *rest):
 @pytest.mark.parametrize("seed", range(3))
 def test_margin_heads_agree_with_the_oracle(kind, m, oracle, seed):
     features, labels = batch(seed)
-    ours = MarginHead(16, 6, s=30, m=m, kind=kind)
+    ours = MarginHead(16, 6, s=30, m=m, kind=kind).to(DEVICE)
     theirs = oracle(
         num_classes=6,
         embedding_size=16,
         margin=math.degrees(m) if kind == "arcface" else m,
         scale=30,
-    )
+    ).to(DEVICE)
     theirs.W.data = ours.centres.data.T.clone()
     for mine, oracles in zip(
         value_and_slope(ours, features, labels), value_and_slope(theirs, features, labels)
@@ -65,17 +66,17 @@ def test_margin_heads_agree_with_the_oracle(kind, m, oracle, seed):
 def test_margin_zero_is_the_normalised_softmax():
     features, labels = batch()
     for kind in ("arcface", "cosface"):
-        head = MarginHead(16, 6, s=10, m=0.0, kind=kind)
+        head = MarginHead(16, 6, s=10, m=0.0, kind=kind).to(DEVICE)
         expected = torch.nn.functional.cross_entropy(head.logits(features), labels)
         assert torch.allclose(head(features, labels)[0], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["arcface", "cosface"])
 def test_margin_at_cosine_one_and_minus_one_has_a_finite_slope(kind):
-    head = MarginHead(4, 2, s=64, m=0.5, kind=kind)
-    head.centres.data = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0]])
-    features = torch.tensor([[1.0, 0, 0, 0], [-1, 0, 0, 0], [0, 2, 0, 0]], requires_grad=True)
-    value, _ = head(features, torch.tensor([0, 0, 1]))
+    head = MarginHead(4, 2, s=64, m=0.5, kind=kind).to(DEVICE)
+    head.centres.data = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0]], device=DEVICE)
+    features = torch.tensor([[1.0, 0, 0, 0], [-1, 0, 0, 0], [0, 2, 0, 0]], device=DEVICE)
+    value, _ = head(features.requires_grad_(), torch.tensor([0, 0, 1], device=DEVICE))
     value.backward()
     assert (
         value.isfinite() and features.grad.isfinite().all() and head.centres.grad.isfinite().all()
@@ -83,10 +84,10 @@ def test_margin_at_cosine_one_and_minus_one_has_a_finite_slope(kind):
 
 
 def test_a_larger_angle_never_costs_less():
-    cosine = torch.linspace(1, -1, 500)[:, None]
+    cosine = torch.linspace(1, -1, 500, device=DEVICE)[:, None]
     assert (arcface(cosine, 0.5).diff(dim=0) <= 1e-6).all()
     for quality in (-1, -0.5, 0, 0.5, 1):
-        harder = adaface(cosine, 0.5, torch.full((500, 1), quality))
+        harder = adaface(cosine, 0.5, torch.full_like(cosine, quality))
         assert (harder.diff(dim=0) <= 1e-6).all()
 
 
@@ -113,8 +114,8 @@ def test_adafaces_lengths_are_a_slow_mean():
 @pytest.mark.parametrize("seed", range(3))
 def test_adaface_agrees_with_its_formula_in_float64(seed):
     features, labels = batch(seed)
-    head = MarginHead(16, 6, s=30, m=0.4, kind="adaface").eval()
-    head.norms = torch.tensor([4.0, 1.0])
+    head = MarginHead(16, 6, s=30, m=0.4, kind="adaface").eval().to(DEVICE)
+    head.norms = torch.tensor([4.0, 1.0], device=DEVICE)
     centres = head.centres.detach().double()
     x, cost = features.detach().double(), 0
     for row, person in zip(x, labels):
@@ -129,10 +130,10 @@ def test_adaface_agrees_with_its_formula_in_float64(seed):
 
 
 def test_adaface_lies_between_the_others_and_follows_the_norms():
-    cosine = torch.linspace(0.95, -0.5, 50)[:, None]
+    cosine = torch.linspace(0.95, -0.5, 50, device=DEVICE)[:, None]
     assert torch.allclose(adaface(cosine, 0.3, torch.tensor(-1.0)), arcface(cosine, 0.3))
     assert torch.allclose(adaface(cosine, 0.3, torch.tensor(0.0)), cosface(cosine, 0.3), atol=1e-5)
-    head = MarginHead(16, 6, s=1, m=0.3, kind="adaface")
+    head = MarginHead(16, 6, s=1, m=0.3, kind="adaface").to(DEVICE)
     features, labels = batch()
     before = head.norms.clone()
     head(features, labels)
@@ -192,8 +193,8 @@ def test_the_contrastive_loss_agrees_with_the_oracle(s, seed):
 
 def test_contrast_without_pairs_or_with_equal_photos_has_a_finite_slope():
     for features, labels, nearest in (
-        (torch.randn(4, 8), torch.arange(4), 0),
-        (torch.ones(4, 8), torch.zeros(4), 1),
+        (torch.randn(4, 8, device=DEVICE), torch.arange(4, device=DEVICE), 0),
+        (torch.ones(4, 8, device=DEVICE), torch.zeros(4, device=DEVICE), 1),
     ):
         value, health = ContrastiveLoss()(features.requires_grad_(), labels)
         value.backward()
@@ -212,16 +213,17 @@ def test_soft_margin_is_softplus_of_the_gap():
 
 @pytest.mark.parametrize("mining", ["all", "semihard", "hard"])
 def test_batches_with_nothing_to_compare_cost_nothing_and_can_still_be_differentiated(mining):
-    features = torch.randn(4, 8, requires_grad=True)
+    features = torch.randn(4, 8, device=DEVICE, requires_grad=True)
     for labels in (torch.zeros(4, dtype=torch.long), torch.arange(4)):
-        value, health = TripletLoss(0.2, mining)(features, labels)
+        value, health = TripletLoss(0.2, mining)(features, labels.to(DEVICE))
         value.backward()
         assert value == 0 and features.grad.isfinite().all() and health["active"] == 0
 
 
 def test_identical_photos_have_a_finite_slope():
-    features = torch.ones(8, 8, requires_grad=True)
-    value, health = TripletLoss(0.2, "hard")(features, torch.arange(4).repeat_interleave(2))
+    features = torch.ones(8, 8, device=DEVICE, requires_grad=True)
+    labels = torch.arange(4, device=DEVICE).repeat_interleave(2)
+    value, health = TripletLoss(0.2, "hard")(features, labels)
     value.backward()
     assert value.item() == pytest.approx(0.2, abs=1e-5) and features.grad.isfinite().all()
     # the signature of collapse
@@ -241,16 +243,19 @@ def test_identical_photos_have_a_finite_slope():
 )
 def test_losses_ignore_the_order_of_the_batch_and_stay_in_float32(loss):
     features, labels = batch()
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))
+    loss = loss.to(DEVICE)
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1)).to(DEVICE)
     plain, mixed = loss(features, labels)[0], loss(features[order], labels[order])[0]
     assert torch.allclose(plain, mixed, atol=1e-5)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert loss(features.bfloat16(), labels)[0].dtype == torch.float32
+    for half in (torch.bfloat16, torch.float16):
+        with torch.autocast(DEVICE.type, half):
+            found = loss(features.to(half), labels)[0]
+        assert found.dtype == torch.float32 and torch.allclose(found, plain, rtol=0.02)
 
 
 def test_a_mixture_is_the_weighted_sum():
     features, labels = batch()
-    triplet, head = TripletLoss(0.3, "hard"), MarginHead(16, 6)
+    triplet, head = TripletLoss(0.3, "hard"), MarginHead(16, 6).to(DEVICE)
     expected = 2 * triplet(features, labels)[0] + 0.5 * head(features, labels)[0]
     assert torch.allclose(Mixture(2.0, triplet, 0.5, head)(features, labels)[0], expected)
 
@@ -275,7 +280,7 @@ def test_unknown_names_are_refused():
 def test_distillation_with_contrast_learns_what_tells_photos_apart():
     # targets near one direction: that direction alone nearly satisfies the cosine, not the contrast
     torch.manual_seed(0)
-    targets = F.normalize(torch.tensor([4.0] + [0.0] * 15) + torch.randn(24, 16) * 0.5)
+    targets = F.normalize(torch.tensor([4.0] + [0.0] * 15) + torch.randn(24, 16) * 0.5).to(DEVICE)
     common = F.normalize(targets.mean(0), dim=0).expand(24, 16).clone()
     assert EmbeddingDistillation()(common, targets)[0] < 0.25
     loss, health = EmbeddingDistillation(contrast=16)(common, targets)
