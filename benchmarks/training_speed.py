@@ -1,12 +1,14 @@
 """How fast does `fit` train, and how fast are its batches ready?
 
-Beside (a) the bare loop: the same model and batch on the device, no augmentation, and (b) the usual
-ImageFolder + DataLoader + torchvision transforms, which reads the same aligned faces as JPEGs in a
-worker process for each core. Then without a network, which hides what its loader costs: batches on
-the device, augmented, of photos in random order and of people by photos.
+Beside (a) the bare loop: the same model, its photos on the device and in its size, without and with
+the same augmentation, and (b) the usual ImageFolder + DataLoader + torchvision transforms, which
+reads the same aligned faces as JPEGs in a worker process for each core. Then without a network,
+which hides what its loader costs: batches on the device, augmented, of photos in random order and
+of people by photos. `--also` measures `fit` with other settings: compile, or a precision.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -37,6 +39,7 @@ PEOPLE = 64
 LABELS = {
     "fit": "fit, with Jitter",
     "bare": "bare loop, no augmentation",
+    "bare_jitter": "bare loop, with the same Jitter",
     "imagefolder": "ImageFolder + DataLoader",
     "ready": "no network: batches, with Jitter",
     "ready_pk": "no network: P x K batches, with Jitter",
@@ -45,7 +48,7 @@ LABELS = {
 
 
 def main(arguments: list[str]) -> None:
-    """Time them in turns, so that a noisy machine is noisy for all, and print the medians."""
+    """Print medians over the rounds, of speeds and of their ratios."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks training-speed", description=__doc__
     )
@@ -53,12 +56,39 @@ def main(arguments: list[str]) -> None:
     names = ("batch_size", "encoder", "encoder_size", "device")
     add_flags(parser, *names, command="training_speed", before={"encoder_size": "--size"})
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--also", nargs="*", default=[], help="compile, bf16, float32, tf32, fp16")
     options = parser.parse_args(arguments)
     settings = settings_of(options, "training_speed")
     options.batch_size, options.encoder = settings.batch_size, settings.encoder
     options.size, options.device = settings.encoder_size, str(settings.torch_device)
+    rounds = timed_rounds(options)
+    names = LABELS | {name: f"fit, with Jitter, {name}" for name in options.also}
+    speed = {name: statistics.median(row[name] for row in rounds) for name in rounds[0]}
+    for name, label in names.items():
+        print(f"{label:44s}{speed[name]:8.0f} faces a second")
+    print(f"share of the time that `fit` waits for its batches: {speed['waiting']:.3f}")
+    ratios = {
+        "of_bare": ("fit", "bare"),
+        "of_bare_jitter": ("fit", "bare_jitter"),
+        "over_imagefolder": ("fit", "imagefolder"),
+        "ready_over_imagefolder": ("ready", "ready_imagefolder"),
+        **{f"{name}_gain": (name, "fit") for name in options.also},
+    }
+    result = {
+        ratio: statistics.median(row[above] / row[below] for row in rounds)
+        for ratio, (above, below) in ratios.items()
+    }
+    print(json.dumps({key: round(value, 3) for key, value in (result | speed).items()}))
+
+
+def timed_rounds(options: argparse.Namespace) -> list[dict[str, float]]:
+    """Everything once a round, one after another: what a round compares met the same noise."""
     faces, labels = some_faces(options.faces)
-    times = {name: [] for name in LABELS}
+    also = {
+        name: {"compile": True} if name == "compile" else {"precision": name}
+        for name in options.also
+    }
+    rounds = []
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         write_folder(faces, labels, folder / "jpeg")
@@ -67,22 +97,20 @@ def main(arguments: list[str]) -> None:
         plain = shuffled(len(faces), options.batch_size)
         by_person = people_by_photos(labels, options.batch_size // 4, 4)
         for turn in range(options.rounds):
-            times["fit"].append(fit_speed(on_disk, labels, folder / f"run{turn}", options))
-            times["bare"].append(bare_speed(faces, labels, options))
-            times["imagefolder"].append(imagefolder_speed(folder / "jpeg", options))
-            times["ready"].append(ready_speed(on_disk, labels, plain, options))
-            times["ready_pk"].append(ready_speed(on_disk, labels, by_person, options))
+            curves = fit_curves(on_disk, labels, folder / f"run{turn}", options)
+            row = {"fit": curves["photos_per_second"], "waiting": curves["waiting"]}
+            for name, more in also.items():
+                curves = fit_curves(on_disk, labels, folder / f"{name}{turn}", options, **more)
+                row[name] = curves["photos_per_second"]
+            row["bare"] = bare_speed(faces, labels, options)
+            row["bare_jitter"] = bare_speed(faces, labels, options, augmented=True)
+            row["imagefolder"] = imagefolder_speed(folder / "jpeg", options)
+            row["ready"] = ready_speed(on_disk, labels, plain, options)
+            row["ready_pk"] = ready_speed(on_disk, labels, by_person, options)
             usual = imagefolder_batches(folder / "jpeg", options)
-            times["ready_imagefolder"].append(rate_of(usual, options.device))
-    speed = {name: statistics.median(values) for name, values in times.items()}
-    for name, label in LABELS.items():
-        print(f"{label:44s}{speed[name]:8.0f} faces a second")
-    result = {
-        "of_bare": speed["fit"] / speed["bare"],
-        "over_imagefolder": speed["fit"] / speed["imagefolder"],
-        "ready_over_imagefolder": speed["ready"] / speed["ready_imagefolder"],
-    }
-    print(json.dumps({key: round(value, 3) for key, value in (result | speed).items()}))
+            row["ready_imagefolder"] = rate_of(usual, options.device)
+            rounds.append(row)
+    return rounds
 
 
 def some_faces(n: int, side: int = 112) -> tuple[torch.Tensor, torch.Tensor]:
@@ -101,10 +129,14 @@ def new_model(options: argparse.Namespace) -> tuple[Encoder, MarginHead]:
     ).to(options.device)
 
 
-def fit_speed(
-    faces: FaceArray, labels: torch.Tensor, folder: Path, options: argparse.Namespace
-) -> float:
-    """Faces a second of `fit`, of the second of its two epochs."""
+def fit_curves(
+    faces: FaceArray,
+    labels: torch.Tensor,
+    folder: Path,
+    options: argparse.Namespace,
+    **more: object,
+) -> dict:
+    """The curves' row of the second of two epochs of `fit`, `more` of whose options are given."""
     encoder, loss = new_model(options)
     run = fit(
         encoder,
@@ -116,18 +148,31 @@ def fit_speed(
         batch_size=options.batch_size,
         augment=Jitter(size=options.size),
         progress=False,
+        **more,
     )
-    return run.history[-1]["photos_per_second"]
+    return run.history[-1]
 
 
-def bare_speed(faces: torch.Tensor, labels: torch.Tensor, options: argparse.Namespace) -> float:
-    """Faces a second of the plainest loop: one tensor on the device, in the model's own size."""
+def bare_speed(
+    faces: torch.Tensor,
+    labels: torch.Tensor,
+    options: argparse.Namespace,
+    augmented: bool = False,
+) -> float:
+    """Faces a second of the plainest loop: one tensor on the device.
+
+    It is in the model's own size, or augmented into it as `fit` does.
+    """
     encoder, loss = new_model(options)
-    small = torch.nn.functional.interpolate(
-        faces.float(), (options.size,) * 2, mode="bilinear", antialias=True
-    ).byte()
-    on_device = small.to(options.device), labels.to(options.device)
+    if not augmented:
+        faces = torch.nn.functional.interpolate(
+            faces.float(), (options.size,) * 2, mode="bilinear", antialias=True
+        ).byte()
+    on_device = faces.to(options.device), labels.to(options.device)
     batches = lambda: zip(*(part.split(options.batch_size) for part in on_device))
+    jitter = Jitter(size=options.size)
+    if augmented:
+        return loop(encoder, loss, lambda: itertools.starmap(jitter, batches()), options)
     return loop(encoder, loss, batches, options)
 
 

@@ -80,9 +80,7 @@ class Settings:
     )
     clip: float = setting(5.0, "longest gradient; longer ones are shortened to it")
     precision: str = setting(
-        "auto",
-        "auto: the fastest of the device; fp16 and tf32 are for CUDA GPUs",
-        choices=("auto", "bf16", "fp16", "tf32", "float32"),
+        "auto", "auto: the device's fastest", choices=("auto", "bf16", "fp16", "tf32", "float32")
     )
     compile: bool = setting(False, "the network by torch.compile, which takes a minute at first")
     augment: str = setting("jitter", "a file of helpers/config/augment: none, jitter, strong, ...")

@@ -167,10 +167,12 @@ def test_mamba_learns_in_two_stages_and_is_compared_with_its_control(folder, mon
 
 def test_training_speed_is_a_ratio(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    training_speed.main(["--faces", "64", "--size", "32", "--batch-size", "32", "--rounds", "1"])
+    sizes = ["--faces", "64", "--size", "32", "--batch-size", "32", "--rounds", "1"]
+    training_speed.main([*sizes, "--also", "float32"])
     result = last_line(capsys)
-    ratios = "of_bare", "over_imagefolder", "ready_over_imagefolder"
-    assert all(result[key] > 0 for key in (*ratios, "ready_pk"))
+    ratios = "of_bare", "of_bare_jitter", "over_imagefolder", "ready_over_imagefolder"
+    assert all(result[key] > 0 for key in (*ratios, "ready_pk", "float32_gain"))
+    assert 0 <= result["waiting"] <= 1
 
 
 def test_masking_asks_under_four_masks_and_two_covers(folder, capsys):

@@ -122,19 +122,21 @@ def test_a_moved_slider_changes_the_verdicts_of_fifty_faces():
     assert summary.value != before and matrix.value != picture and "<b>0</b>" not in table.value
 
 
+def give(upload, *names):
+    """Hand files to a FileUpload as the browser does: ipywidgets 8, or Colab's version 7."""
+    if upload.has_trait("_counter"):  # version 7
+        upload.metadata = [{"name": name} for name in names]
+        upload.data = [png() for _ in names]
+        upload._counter += len(names)
+        return
+    about = {"type": "image/png", "size": 9, "last_modified": datetime.now()}
+    upload.value = [{"name": name, "content": memoryview(png()), **about} for name in names]
+
+
 def test_the_upload_goes_through_the_pipeline():
     faces = some_faces(2)
     app = compare_app(lambda photos: [[faces[0]], []][: len(photos)], VERIFIER)
-    app.children[0].children[0].value = [
-        {
-            "name": n,
-            "content": memoryview(png()),
-            "type": "image/png",
-            "size": 9,
-            "last_modified": datetime.now(),
-        }
-        for n in ("ada.png", "wall.png")
-    ]
+    give(app.children[0].children[0], "ada.png", "wall.png")
     assert (
         "0 of 0 pairs" in app.children[1].value
         and "wall: no face was found" in app.children[3].value

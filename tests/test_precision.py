@@ -69,6 +69,7 @@ def test_a_compiled_network_learns_as_the_plain_one(tmp_path):
     assert compiled.folder != plain.folder and np.allclose(*losses, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:dynamo_pgo")
 def test_a_compiler_that_is_missing_is_a_sentence(tmp_path, monkeypatch):
     from torch._inductor import config
 
