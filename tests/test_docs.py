@@ -37,6 +37,7 @@ SHELL = (
     "pip install",
     "jupyter lab",
     "ruff format",
+    "FACES_TEST_DEVICE=",
 )
 TINY = "epochs=1 people=3 probe_people=3 batch_size=8 embedding=16 encoder_size=32 device=cpu"
 SMALL_NETWORK = "encoder_options={channels:[8,16,16,32],stem_width:8}"
