@@ -75,9 +75,7 @@ NETWORKS = {
     "hourglass": lambda: StackedHourglass(16, 1),
     "resnet10_small": lambda: Encoder("resnet10_small", 16, 64),
     "mamba": lambda: Encoder("mamba", 16, 64),
-    "a transformer that sees regions": lambda: Encoder(
-        "vit_tiny_patch16_224", 16, 112, hide=("face",), **VIT
-    ),
+    "transformer": lambda: Encoder("vit_tiny_patch16_224", 16, 112, **VIT),
 }
 LUCKY = {
     "jitter": Jitter(size=64),
