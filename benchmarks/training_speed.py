@@ -24,6 +24,7 @@ from skimage.data import astronaut
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
+from torchvision.transforms import InterpolationMode
 
 from helpers.aligned_set import FaceArray
 from helpers.augment import Jitter
@@ -44,6 +45,7 @@ LABELS = {
     "ready": "no network: batches, with Jitter",
     "ready_pk": "no network: P x K batches, with Jitter",
     "ready_imagefolder": "no network: ImageFolder + DataLoader",
+    "ready_bilinear": "the same, rotated bilinearly as Jitter does",
 }
 
 
@@ -72,6 +74,7 @@ def main(arguments: list[str]) -> None:
         "of_bare_jitter": ("fit", "bare_jitter"),
         "over_imagefolder": ("fit", "imagefolder"),
         "ready_over_imagefolder": ("ready", "ready_imagefolder"),
+        "ready_over_bilinear": ("ready", "ready_bilinear"),
         **{f"{name}_gain": (name, "fit") for name in options.also},
     }
     result = {
@@ -109,6 +112,8 @@ def timed_rounds(options: argparse.Namespace) -> list[dict[str, float]]:
             row["ready_pk"] = ready_speed(on_disk, labels, by_person, options)
             usual = imagefolder_batches(folder / "jpeg", options)
             row["ready_imagefolder"] = rate_of(usual, options.device)
+            usual = imagefolder_batches(folder / "jpeg", options, InterpolationMode.BILINEAR)
+            row["ready_bilinear"] = rate_of(usual, options.device)
             rounds.append(row)
     return rounds
 
@@ -181,11 +186,18 @@ def imagefolder_speed(folder: Path, options: argparse.Namespace) -> float:
     return loop(*new_model(options), imagefolder_batches(folder, options), options)
 
 
-def imagefolder_batches(folder: Path, options: argparse.Namespace) -> Callable:
-    """The usual way: a worker for each core, random changes by torchvision on PIL pictures."""
+def imagefolder_batches(
+    folder: Path,
+    options: argparse.Namespace,
+    interpolation: InterpolationMode = InterpolationMode.NEAREST,
+) -> Callable:
+    """The usual way: a worker for each core, random changes by torchvision on PIL pictures.
+
+    Unless told otherwise torchvision rotates by the nearest pixel, which is faster and coarser.
+    """
     usual = transforms.Compose(
         [
-            transforms.RandomAffine(15, (0.08, 0.08), (0.85, 1.15)),
+            transforms.RandomAffine(15, (0.08, 0.08), (0.85, 1.15), interpolation=interpolation),
             transforms.RandomHorizontalFlip(),
             transforms.Resize(options.size),
             transforms.ColorJitter(0.4, 0.4),
