@@ -7,8 +7,8 @@ import sys
 import benchmarks
 
 
-def benchmark(arguments: list[str]) -> None:
-    """Run the benchmark that the first argument names with the others."""
+def benchmark(arguments: list[str]) -> int:
+    """Run the benchmark that the first argument names with the others; returns the exit code."""
     names = sorted(
         m.name for m in pkgutil.iter_modules(benchmarks.__path__) if not m.name.startswith("_")
     )
@@ -18,8 +18,14 @@ def benchmark(arguments: list[str]) -> None:
             f"There is no benchmark '{name}': choose "
             f"{', '.join(n.replace('_', '-') for n in names)}."
         )
-    importlib.import_module(f"benchmarks.{name}").main(arguments[1:])
+    code = importlib.import_module(f"benchmarks.{name}").main(arguments[1:])
+    return code if isinstance(code, int) else 0
 
 
 if __name__ == "__main__":
-    benchmark(sys.argv[1:])
+    try:
+        sys.exit(benchmark(sys.argv[1:]))
+    except (ValueError, OSError) as error:
+        sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -35,6 +35,12 @@ SHARED = ("fpr", "recogniser", "hourglass", "device", "out_dir")  # settings tha
 BEFORE = {"recogniser": "--encoder", "out_dir": "--out"}  # what was typed before
 
 
+def _path(text):
+    if not text.strip():  # pathlib would take it for the folder that one is in
+        raise argparse.ArgumentTypeError("a path is empty: name a file or a folder")
+    return text
+
+
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line, read; argparse exits with code 2 where it is wrong."""
     from .setting_flags import add_flags
@@ -54,12 +60,16 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     for name, sentence in COMMANDS.items():
         command = commands.add_parser(name, parents=[common], help=sentence, description=sentence)
         if name in ("predict", "identify"):
-            command.add_argument("photos", nargs="+")
+            command.add_argument("photos", nargs="+", type=_path)
         else:
-            command.add_argument("name" if name == "forget" else "folder")
+            what = ("name", str) if name == "forget" else ("folder", _path)
+            command.add_argument(what[0], type=what[1])
         if name == "identify":
             command.add_argument(
-                "--gallery", required=True, help="a folder with a folder of photos for each person"
+                "--gallery",
+                required=True,
+                type=_path,
+                help="a folder with a folder of photos for each person",
             )
         if name == "evaluate":
             command.add_argument(
@@ -76,6 +86,17 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """Read the command, load the models, run it; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a console may lack letters that names have
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        print("Stopped. Whatever was written is whole; give the command again.", file=sys.stderr)
+        return 130
+
+
+def _run(arguments):
     try:
         options = parse(arguments)
     except ImportError as error:
@@ -90,9 +111,9 @@ def main(arguments: list[str] | None = None) -> int:
             traceback.print_exc()
         print(_sentence(error), file=sys.stderr)
         return 2
-    if options.json:  # names of files may be no text
-        text = json.dumps(result, ensure_ascii=False)
-        print(text.encode("utf-8", "backslashreplace").decode())
+    if options.json:  # in letters that the console has, and escapes of JSON's own for the others
+        any_letter = str(sys.stdout.encoding).lower().startswith("utf")
+        print(json.dumps(result, ensure_ascii=not any_letter))
     return code
 
 
@@ -101,7 +122,7 @@ def _sentence(error):
     if not isinstance(error, ImportError):
         try:
             from .files import printable
-            from .photos import plain_cause
+            from .unreadable import plain_cause, sentence_of
         except ImportError as missing:
             error = missing
     if isinstance(error, ImportError):
@@ -109,7 +130,9 @@ def _sentence(error):
             f"A package is missing or broken: {error}. Install what the course needs: "
             "pip install -r requirements.txt"
         )
-    usual = isinstance(error, (ValueError, OSError)) and str(error)
+    if isinstance(error, OSError) and str(error):
+        return printable(sentence_of(error))
+    usual = isinstance(error, ValueError) and str(error)
     return printable(error if usual else f"This failed: {plain_cause(error)}. --debug shows where.")
 
 

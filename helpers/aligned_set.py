@@ -32,6 +32,7 @@ from .photos import guard, together_or_alone
 from .progress import progress_bar
 
 COLUMNS = "photo person file fingerprint skipped others residual".split() + BOX + LANDMARK_COLUMNS
+OWN_FILES = {"photos.csv", "skipped.csv", "aligner.txt", "faces.csv", "faces.npy"}
 CHUNK = 128  # photos between two writes, or fewer if they are large
 
 
@@ -110,8 +111,7 @@ def _begin(folder, aligner_id, keys, prints):
 
 
 def _tell_of(rows, folder, taken, tell):
-    skipped = [f"{row['photo']} ({row['skipped']})" for row in rows if row["skipped"]]
-    if skipped:
+    if skipped := [f"{row['photo']} ({row['skipped']})" for row in rows if row["skipped"]]:
         tell(
             f"{len(skipped)} of {len(rows)} photos are left out: {listed(skipped, 3)}; "
             f"{folder / 'skipped.csv'} lists them."
@@ -149,7 +149,8 @@ def forget_rows(folder: Path, rows: Collection[dict]) -> None:
 
 def face_file(folder: Path, person: str, key: str) -> Path:
     """Where a photo's aligned face lies: `<person>/<photo>.jpg`, long names cut, folders joined."""
-    return folder / short_name(person) / f"{short_name(key.removeprefix(f'{person}/'))}.jpg"
+    name = short_name(f"{person}/" if person.lower() in OWN_FILES else person)
+    return folder / name / f"{short_name(key.removeprefix(f'{person}/'))}.jpg"
 
 
 def load_aligned_set(folder: Path, keys: Collection[str]) -> FaceSet:

@@ -64,6 +64,9 @@ def faces_in(
     """
     folder = Path(options.folder)
     paths, notes = look_into(folder)
+    # pictures that a command drew are no photos; they may lie below the folder
+    drawn = [(options.out / name).resolve() for name in ("arrange", "identify")]
+    paths = [path for path in paths if not set(drawn) & set(path.resolve().parents)]
     left_out, skipped = list(notes), list(notes)
     for sentence in notes:
         answer(options, sentence)

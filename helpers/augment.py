@@ -13,6 +13,7 @@ import torch
 
 from .alignment import transform, warp
 from .filters import blur, grey, tint
+from .gates import check_range
 from .landmarks import MIRRORED
 from .occlusion import MaskAugmentation  # noqa: F401  an augmentation like those here
 
@@ -42,6 +43,8 @@ class Jitter:
         crop: int | None = None,
         size: int | None = None,
     ):
+        check_range(0, 180, degrees=degrees)
+        check_range(0, 2, scale=scale, shift=shift, light=light)
         self.degrees, self.scale, self.shift = degrees, scale, shift
         self.mirror, self.light, self.crop, self.size = mirror, light, crop, size
 
@@ -94,6 +97,8 @@ class Degrade:
     """
 
     def __init__(self, tint: float = 0.3, grey: float = 0.3, blur: float = 2.5, noise: float = 8):
+        check_range(0, 1, tint=tint, grey=grey)
+        check_range(0, 255, blur=blur, noise=noise)
         self.tint, self.grey, self.blur, self.noise = tint, grey, blur, noise
 
     def __call__(

@@ -3,13 +3,13 @@
 In training on several processes they see the whole batch: the embeddings of all are gathered first.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from . import gates
 from .ingredients import stable_name
 from .whole_batch import gather_rows, over_processes  # noqa: F401
 
@@ -24,14 +24,6 @@ def in_float32(forward: Callable) -> Callable:
             return forward(self, features.float(), labels)
 
     return wrapped
-
-
-def check_range(low: float, high: float = math.inf, **numbers: float) -> None:
-    """Refuse numbers of a loss that are not finite or not between low and high, both included."""
-    for name, number in numbers.items():
-        if not (math.isfinite(number) and low <= number <= high):
-            limit = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more"
-            raise ValueError(f"{name} of a loss must be a number {limit}, but it is {number}.")
 
 
 def spherical_variance(embeddings: torch.Tensor) -> torch.Tensor:
@@ -114,7 +106,7 @@ class TripletLoss(nn.Module):
             raise ValueError(
                 f"There is no mining '{mining}': choose all, semihard or hard, or give a function."
             )
-        check_range(0, margin=margin)
+        gates.check_range(0, margin=margin)
         self.margin, self.mining, self.squared, self.soft = margin, mining, squared, soft
 
     @in_float32
@@ -202,7 +194,7 @@ class ContrastiveLoss(nn.Module):
 
     def __init__(self, s: float = 16.0):
         super().__init__()
-        check_range(1e-6, s=s)
+        gates.check_range(1e-6, s=s)
         self.s = s
 
     @in_float32

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from . import metrics, plots
 from .aligned_data import unseen_faces
 from .arrange import arrange
-from .command_output import answer, save_figure
+from .command_output import answer, make_folder, save_figure
 from .comparison import shown
 from .embedding_map import embedding_map
 from .encoders import embed
@@ -52,6 +52,8 @@ def run(options: argparse.Namespace) -> tuple[dict, int]:
     options.fpr, options.out = settings.fpr, Path(settings.out_dir)
     if options.command == "forget":
         return forget_person(options)
+    if options.command in ("arrange", "identify", "map"):
+        make_folder(options.out)
     options.encoder = recogniser_source(settings)
     encoder = load_encoder(options.encoder, settings.torch_device)
     pipeline = FacePipeline(hourglass(settings), encoder)

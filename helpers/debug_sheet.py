@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from .face_set import FaceSet
 from .faces import LANDMARK_COLUMNS
 from .files import write_atomically
+from .photos import guard
 
 BOX = ["box_left", "box_top", "box_right", "box_bottom"]
 JPEG_QUALITY = 95
@@ -40,7 +41,9 @@ def write_debug_sheet(
         return
     sheet = Image.new("RGB", (columns * side, -(-len(chosen) // columns) * side))
     for place, i in enumerate(chosen):
-        picture = Image.fromarray(faces.photo(i).permute(1, 2, 0).numpy())
+        picture = Image.new("RGB", (side, side))
+        with guard(faces.files[i], lambda sentence: None):  # it may be gone by now
+            picture = Image.fromarray(faces.photo(i).permute(1, 2, 0).numpy())
         scale = side / max(picture.size)
         picture = picture.resize([max(1, round(s * scale)) for s in picture.size])
         row, draw = row_of[faces.key(i)], ImageDraw.Draw(picture)
@@ -60,7 +63,7 @@ def save_jpeg(picture: Image.Image, path: Path) -> None:
 
 def debug_folder(folder: Path, people: Iterable[str]) -> Path:
     """Where the sheets of an aligned set lie: debug/, unless a person is called so."""
-    name = "debug"
+    name, people = "debug", {person.lower() for person in people}
     while name in people:
         name += "_"
     return folder / name

@@ -21,7 +21,7 @@ def digest(*values: object) -> str:
         if torch.is_tensor(value):
             state.update(f"{value.dtype} {tuple(value.shape)}".encode())
             value = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-        state.update(value.encode() if isinstance(value, str) else value)
+        state.update(value.encode(errors="surrogatepass") if isinstance(value, str) else value)
     return state.hexdigest()
 
 

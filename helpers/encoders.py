@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
 
+from . import gates
 from .attention import RegionDropout
 from .devices import ahead, best_precision, move, take
 from .encoder_networks import (
@@ -60,6 +61,8 @@ class Encoder(nn.Module):
         **options: object,
     ):
         super().__init__()
+        size = gates.count(size, "size of the faces that an encoder sees")
+        dim = None if dim is None else gates.count(dim, "dim of an encoder")
         self.settings = {"name": name, "dim": dim, "size": size}
         self.settings |= {"face_stem": face_stem, "flat_head": flat_head, **options}
         self.size, self.mirror = size, mirror

@@ -1,5 +1,7 @@
 """First station: photos of people, read one by one; and the folders in which they lie."""
 
+import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .folders import is_hidden, listed, look_into, natural_order
+from .folders import dotted, is_hidden, listed, look_into, natural_order
 from .photos import in_pieces, paste_on_canvas, read_photo
 
 
@@ -111,6 +113,8 @@ def folder_of_people(
     Raises:
         ValueError: there is no such folder, or no photo in it.
     """
+    if not str(path).strip():  # pathlib would take it for the folder that one is in
+        raise ValueError("The path is empty: expected that of a folder of people.")
     path = Path(path)
     if not path.is_dir():
         raise ValueError(
@@ -119,7 +123,7 @@ def folder_of_people(
     people = sorted(
         (p for p in path.iterdir() if p.is_dir() and not is_hidden(p.name)), key=natural_order
     )
-    photos, notes = [], []
+    photos, notes = [], [*dotted(os.listdir(path), path), *_alike([p.name for p in people])]
     for person in people:
         files, left_out = _photos_of(person)
         photos.append(files)
@@ -153,6 +157,16 @@ def _left_out(path, without_photos):
     if without_photos:
         notes.append(f"{path}: no photo of {listed(without_photos)}, so they are left out.")
     return notes
+
+
+def _alike(names):
+    """A sentence about names of people that look alike but are spelled otherwise, if any."""
+    groups = {}
+    for name in names:
+        groups.setdefault(unicodedata.normalize("NFKC", name).strip().casefold(), []).append(name)
+    found = [listed(group) for group in groups.values() if len(group) > 1]
+    what = "These names differ in case, spaces or accents alone, but each is a person's of its own"
+    return [f"{what}: {'; '.join(found)}."] if found else []
 
 
 def _photos_of(person):

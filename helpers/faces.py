@@ -14,7 +14,7 @@ import torchvision
 
 from .face_set import FaceSet, folder_of_people
 from .folders import is_picture
-from .tables import CELEBA_BY_HAND, PARTS, celeba_tables, read_table
+from .tables import CELEBA_BY_HAND, PARTS, celeba_tables, number, read_table
 
 # columns of a CSV of landmarks: pixels of the photo; "left" is the left side of the picture
 LANDMARK_COLUMNS = [
@@ -217,7 +217,7 @@ def photos_with_landmarks(
 
 def _ten_numbers(row, landmarks_csv):
     try:
-        return [float(row[column]) for column in LANDMARK_COLUMNS]
+        return [number(row[column]) for column in LANDMARK_COLUMNS]
     except ValueError:
         raise ValueError(
             f"{landmarks_csv}: the line of {row['file']} does not hold ten numbers; mend it or "

@@ -7,6 +7,7 @@ import os
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from .files import read_csv, to_csv, write_text
@@ -27,7 +28,9 @@ def file_fingerprints(files: list, table: str | Path) -> list[str]:
     Returns:
         One for each file; "" of a file that can't be read.
     """
-    known = {row[0]: tuple(row[1:]) for row in read_csv(table)[1:] if len(row) == len(HEADER)}
+    known = {}
+    with suppress(ValueError):  # of a damaged table, which is written anew
+        known = {row[0]: tuple(row[1:]) for row in read_csv(table)[1:] if len(row) == len(HEADER)}
     now = {}
     for file in map(str, files):
         stamp = _stamp(file)

@@ -82,6 +82,7 @@ def alone_in(folder: str | Path) -> Iterator[None]:
     """
     lock = Path(folder).parent / f".{Path(folder).name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()  # where nothing can be written, this says so; the lock would seem to be taken
     lock = FileLock(lock)
     try:
         lock.acquire(timeout=0)
@@ -137,11 +138,20 @@ def to_csv(rows: Iterable[Sequence]) -> str:
 
 
 def read_csv(path: str | Path) -> list[list[str]]:
-    """The rows of a file that `to_csv` and `write_text` made, with its header; [] if none."""
+    """The rows of a file that `to_csv` and `write_text` made, with its header; [] if none.
+
+    Raises:
+        ValueError: it is damaged.
+    """
     if not Path(path).exists():
         return []
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return list(csv.reader(file))
+    try:
+        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+            return list(csv.reader(file))
+    except csv.Error as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): delete it, and what it lists is made anew."
+        ) from None
 
 
 def append_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence]) -> None:

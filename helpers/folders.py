@@ -22,6 +22,12 @@ SYSTEM = {
     "@tmp",
     "@recycle",
     "@recently-snapshot",
+    ".ipynb_checkpoints",
+    ".git",
+    ".thumbnails",
+    ".spotlight-v100",
+    ".fseventsd",
+    ".trashes",
 }
 # nobody takes these for photos: lists, notes and what cameras write beside a photo
 NO_PHOTOS = {".txt", ".md", ".csv", ".json", ".xml", ".ini", ".aae", ".xmp", ".thm"}
@@ -32,6 +38,19 @@ TO_DO |= {".avif": " (pip install -U pillow)", ".zip": " (unpack it)"}
 def is_hidden(name: str) -> bool:
     """Is this a system's own file or folder, such as @eaDir, __MACOSX, ._1.jpg or Thumbs.db?"""
     return name.startswith(".") and name.strip(".") != "" or name.lower() in SYSTEM
+
+
+def dotted(names: Iterable[str], folder: Path) -> list[str]:
+    """A sentence about photos and folders left out as hidden, but for those of systems; or none."""
+    odd = sorted(
+        name
+        for name in names
+        if name.startswith(".") and not name.startswith("._") and is_hidden(name)
+        if name.lower() not in SYSTEM
+        if is_picture(name) or os.path.isdir(folder / name)
+    )
+    why = "left out, since a name that begins with a dot is hidden"
+    return [f"{folder}: {why}: {listed(odd)}."] if odd else []
 
 
 def is_picture(name: str) -> bool:
@@ -66,6 +85,7 @@ def look_into(folder: str | Path) -> tuple[list[Path], list[str]]:
         except OSError as error:
             notes.append(f"{here}: left out: {plain_cause(error)}.")
             continue
+        notes += dotted(names, here)
         for name in names:
             if is_hidden(name):
                 continue

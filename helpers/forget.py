@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from .aligned_set import forget_array, forget_rows, read_rows
-from .files import read_csv, short_name, to_csv, write_text
+from .aligned_set import face_file, forget_array, forget_rows, read_rows
+from .files import read_csv, to_csv, write_text
 from .gallery import Gallery
 
 PICTURES = ("identify", "arrange", "map.html")  # in outputs/: whoever is on them
@@ -23,7 +23,7 @@ def forget(name: str, data_dir: str | Path, runs_dir: str | Path, out: str | Pat
     Raises:
         ValueError: there is nothing of a person of this name.
     """
-    if not name.strip() or name == ".." or Path(name).name != name:  # another folder
+    if name in ("", ".", "..") or Path(name).name != name:  # another folder
         raise ValueError(
             f"'{name}' is no person's name: give that of the folder with the person's photos."
         )
@@ -49,6 +49,8 @@ def forget(name: str, data_dir: str | Path, runs_dir: str | Path, out: str | Pat
 
 
 def _from_galleries(name, out):
+    for part in (out / "gallery").glob("*.part"):  # what a killed process was writing
+        part.unlink()
     for path in sorted((out / "gallery").glob("*.safetensors")):
         try:
             known = Gallery.load(path)
@@ -59,7 +61,8 @@ def _from_galleries(name, out):
         theirs = [person == name for person in known.people]
         faceless = [source for source in known.faceless if not source.startswith(f"{name}/")]
         table = path.with_name(f"{path.stem}_files.csv")
-        if _from_table(name, table) or any(theirs) or len(faceless) < len(known.faceless):
+        keys = [mark.rsplit(" ", 2)[0] for mark in known.sources + known.faceless]
+        if _from_table(name, table, keys) or any(theirs) or len(faceless) < len(known.faceless):
             known.keep([not one for one in theirs])
             known.faceless = faceless
             known.save(path)
@@ -68,9 +71,11 @@ def _from_galleries(name, out):
 
 def _from_aligned_sets(name, aligned):
     for folder in sorted(path for path in aligned.glob("*") if path.is_dir()):
-        rows = [row for row in read_rows(folder) if row["person"] == name]
-        faces = folder / short_name(name)
-        in_table = _from_table(name, folder.with_name(f"{folder.name}_files.csv"))
+        everybody = read_rows(folder)
+        rows = [row for row in everybody if row["person"] == name]
+        faces = face_file(folder, name, "").parent
+        keys = [row["photo"] for row in everybody]
+        in_table = _from_table(name, folder.with_name(f"{folder.name}_files.csv"), keys)
         if rows or faces.is_dir() or in_table:
             forget_rows(folder, rows)
             forget_array(folder)
@@ -82,10 +87,21 @@ def _from_aligned_sets(name, aligned):
             yield f"{folder}: {len(rows)} photos of {name} and the array of all faces deleted"
 
 
-def _from_table(name, table):
-    """Delete the lines of a table of fingerprints whose file lies in a folder of this name."""
-    rows = read_csv(table)
-    kept = [row for row in rows if name not in Path(row[0]).parts[:-1]]
+def _from_table(name, table, keys):
+    """Delete the lines of a table of fingerprints whose file lies in a person's folder.
+
+    keys: `person/photo` of some files: people's folders lie beside these, and a folder above them
+    that is called like the person is not meant.
+    """
+    rows, keys = read_csv(table), {*keys, *(f"{key}.jpg" for key in keys)}
+    paths = [Path(row[0]).parts for row in rows]
+    roots = {path[:k] for path in paths for k in range(len(path)) if "/".join(path[k:]) in keys}
+    kept = [
+        row
+        for row, path in zip(rows, paths)
+        if not any(path[: len(root) + 1] == (*root, name) for root in roots)
+        if roots or name not in path[:-1]
+    ]
     if len(kept) < len(rows):
         write_text(table, to_csv(kept))
     return len(kept) < len(rows)

@@ -38,6 +38,7 @@ class Gallery:
     def __init__(self, dim: int, kind: str = "flat", encoder_id: str = ""):
         if kind not in ("flat", "hnsw", "ivf"):
             raise ValueError(f"There is no gallery of kind '{kind}': choose flat, hnsw or ivf.")
+        dim = gates.count(dim, "length of an embedding")
         self.kind, self.encoder_id = kind, encoder_id
         self.embeddings, self.people, self.sources = np.zeros((0, dim), np.float32), [], []
         self.faceless = []
@@ -118,10 +119,7 @@ class Gallery:
         """The k most similar photos of each query (M, D): cosines and rows, each (M, k)."""
         if not len(self):
             raise ValueError("The gallery is empty: enrol at least one photo that shows a face.")
-        if not 0 < k <= len(self):
-            raise ValueError(
-                f"The gallery holds {len(self)} photos, so {k} neighbours can't be had."
-            )
+        k = gates.count(k, f"number of neighbours in a gallery of {len(self)} photos", len(self))
         if self._index is None:
             self._index = new_index(self.kind, self.embeddings, self._ids)
         queries = self._checked(embeddings)
@@ -169,6 +167,7 @@ class Gallery:
             )
 
     def _checked(self, embeddings):
+        embeddings = gates.numbers_in(embeddings, "embeddings")
         embeddings = np.ascontiguousarray(embeddings, np.float32)
         if embeddings.ndim != 2 or embeddings.shape[1] != self.embeddings.shape[1]:
             raise ValueError(

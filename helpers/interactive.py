@@ -13,7 +13,7 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw
 
 from . import plots
-from .folders import count_other, counted, is_hidden, is_picture
+from .folders import count_other, counted, is_hidden, is_picture, short_names
 from .gallery import Gallery, name_or_unknown
 from .photos import guard
 from .pipeline import Face, FacePipeline, read_smaller
@@ -35,8 +35,8 @@ def read_uploads(
     for name, data in _unpacked(files, skipped):
         with guard(name, skipped.append):
             photos.append(read_smaller(io.BytesIO(data), name))
-            names.append(Path(name).stem)
-    return photos, names, skipped
+            names.append(Path(*(part for part in Path(name).parts if part not in ("/", ".."))))
+    return photos, short_names(names, ""), skipped
 
 
 def _unpacked(files, skipped):

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from . import gates
+
 LANDMARK_NAMES = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
 MIRRORED = [1, 0, 2, 4, 3]  # where each landmark stands in a mirrored picture
 CROP, HEATMAP = 128, 64  # sides of the network's input and of its heatmaps, pixels
@@ -132,6 +134,7 @@ class StackedHourglass(nn.Module):
 
     def __init__(self, channels: int = 64, stacks: int = 1, depth: int = 4, grow: int = 0):
         super().__init__()
+        channels, stacks = gates.count(channels, "channels"), gates.count(stacks, "stacks")
         self.settings = {"channels": channels, "stacks": stacks, "depth": depth, "grow": grow}
         self.stem = nn.Sequential(
             nn.Conv2d(1, channels // 2, 5, stride=2, padding=2),
@@ -186,6 +189,7 @@ class HeatmapLoss(nn.Module):
 
     def __init__(self, sigma: float = 2.0):
         super().__init__()
+        gates.check_range(0.1, CROP, sigma=sigma)
         self.sigma = sigma
 
     def forward(

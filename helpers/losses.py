@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from . import gates
 from .batch_losses import (  # noqa: F401
     ContrastiveLoss,
     TripletLoss,
-    check_range,
     in_float32,
     mine_triplets,
     pairwise_distances,
@@ -69,7 +69,8 @@ class CrossEntropy(nn.Module):
 
     def __init__(self, dim: int, num_classes: int):
         super().__init__()
-        self.linear, self.classes = nn.Linear(dim, num_classes), num_classes
+        self.classes = gates.count(num_classes, "number of classes")
+        self.linear = nn.Linear(gates.count(dim, "dim of a loss"), self.classes)
 
     @in_float32
     def forward(self, features: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, dict]:
@@ -109,10 +110,11 @@ class MarginHead(nn.Module):
             raise ValueError(
                 f"There is no margin of kind '{kind}': choose arcface, cosface or adaface."
             )
-        check_range(1e-6, s=s)
-        check_range(0, 3.14, m=m)
+        gates.check_range(1e-6, s=s)
+        gates.check_range(0, 3.14, m=m)
+        num_classes = gates.count(num_classes, "number of classes")
         self.s, self.m, self.kind, self.classes = s, m, kind, num_classes
-        self.centres = nn.Parameter(torch.empty(num_classes, dim))
+        self.centres = nn.Parameter(torch.empty(num_classes, gates.count(dim, "dim of a loss")))
         nn.init.xavier_normal_(self.centres)
         if kind == "adaface":  # running mean and deviation of the features' norms, as in its code
             self.register_buffer("norms", torch.tensor([20.0, 100.0]))
@@ -210,7 +212,9 @@ class Mixture(nn.Module):
 
     def __init__(self, *weights_and_losses: float | nn.Module):
         super().__init__()
-        check_range(0, **{f"weight {k + 1}": w for k, w in enumerate(weights_and_losses[::2])})
+        gates.check_range(
+            0, **{f"weight {k + 1}": w for k, w in enumerate(weights_and_losses[::2])}
+        )
         self.weights, self.losses = weights_and_losses[::2], nn.ModuleList(weights_and_losses[1::2])
 
     def forward(self, features: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, dict]:

@@ -133,8 +133,13 @@ def load_encoder(source: str | Path, device: str | torch.device = "cpu") -> nn.M
 
 
 def thresholds_file(source: str | Path) -> Path:
-    """Where the thresholds of an encoder lie that has no file of this course: beside the data."""
-    name = Path(source).name.partition(":")[0]
+    """Where the thresholds of an encoder lie that has no file of this course: beside the data.
+
+    Those of an ONNX file are named after its content and colours, so that another one has none.
+    """
+    name, file = Path(source).name.replace(":", "-"), Path(str(source).partition(":imagenet")[0])
+    if ".onnx" in name and file.is_file():
+        name = f"{name}-{digest(file.read_bytes())}"
     return Path(load_settings().data_dir) / "thresholds" / f"{name}.json"
 
 

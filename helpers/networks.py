@@ -45,6 +45,16 @@ def new_hourglass(settings: Settings) -> StackedHourglass:
     return model.to(settings.torch_device).eval()
 
 
+def hourglass_path(settings: Settings) -> Path | None:
+    """The file of the hourglass that the settings name; None for MTCNN's own landmarks."""
+    named = {"mtcnn": None, "shipped": SHIPPED_HOURGLASS}
+    if settings.hourglass in named:
+        return named[settings.hourglass]
+    if settings.hourglass == "trained":
+        return trained_hourglass_path(settings)
+    return Path(settings.hourglass)
+
+
 def hourglass(settings: Settings) -> StackedHourglass | None:
     """The hourglass that aligns faces: shipped, trained by notebook 1, or a file's.
 
@@ -54,18 +64,13 @@ def hourglass(settings: Settings) -> StackedHourglass | None:
     Raises:
         FileNotFoundError: notebook 1's is wanted, but the notebook was not run.
     """
-    if settings.hourglass == "mtcnn":
+    path = hourglass_path(settings)
+    if path is None:
         return None
-    if settings.hourglass == "shipped":
-        path = SHIPPED_HOURGLASS
-    elif settings.hourglass == "trained":
-        path = trained_hourglass_path(settings)
-        if not path.exists():
-            raise FileNotFoundError(
-                f"FACES_HOURGLASS is 'trained', but {path} is missing: run notebook 1 first."
-            )
-    else:
-        path = settings.hourglass
+    if settings.hourglass == "trained" and not path.exists():
+        raise FileNotFoundError(
+            f"FACES_HOURGLASS is 'trained', but {path} is missing: run notebook 1 first."
+        )
     return load_model(StackedHourglass, path, settings.torch_device)
 
 

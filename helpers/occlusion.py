@@ -6,6 +6,7 @@ from PIL import Image, ImageDraw
 
 from .alignment import FACE, warp
 from .filters import blur
+from .gates import check_range
 
 
 def part(*polygons: str) -> list[list[int]]:
@@ -57,6 +58,8 @@ class MaskAugmentation:
                 f"MaskAugmentation has no parts {', '.join(unknown) or 'at all'} with fill "
                 f"'{fill}': choose of {', '.join(self.SHAPES)}, and colour, noise or blur."
             )
+        check_range(0, 1, p=p)
+        check_range(0, 100, shift=shift, scale=scale)
         self.p, self.parts, self.fill, self.shift, self.scale = p, tuple(parts), fill, shift, scale
 
     def __call__(

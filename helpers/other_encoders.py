@@ -203,7 +203,8 @@ def onnx_encoder(path: str) -> OtherEncoder:
     def one(face: np.ndarray) -> np.ndarray:
         return session.run(None, {taken: ((face - mean) / std).transpose(2, 0, 1)[None]})[0][0]
 
-    return OtherEncoder(file.name, len(one(np.zeros((112, 112, 3), np.float32))), one, file)
+    name = Path(path).name  # with the colours, which make other embeddings of the same weights
+    return OtherEncoder(name, len(one(np.zeros((112, 112, 3), np.float32))), one, file)
 
 
 def package_folder(package: str) -> Path:

@@ -1,6 +1,7 @@
 """What a photo's name claims: the person it shows."""
 
 import re
+import unicodedata
 
 from .folders import is_picture
 
@@ -20,7 +21,7 @@ def person_in(name: str) -> str:
     A name without a number at its end stands for itself, and so does one that a camera gave, such
     as IMG_0001: no other photo claims the same person.
     """
-    file = name.rpartition("/")[2]
+    file = unicodedata.normalize("NFC", name.rpartition("/")[2])  # macOS writes accents apart
     stem = file.rpartition(".")[0] if is_picture(file) else file
     person, _, number = stem.rpartition("_")
     if not person or not number.isdecimal():

@@ -70,7 +70,7 @@ def verification_rate(
         `at_the_edge`), fpr_low, fpr_high (interval of the FPR that the threshold itself has), each
         shaped as fpr; negatives, their number; resampled (R, as fpr), the TPR of each draw.
     """
-    fpr, labels = gates.share(fpr), np.asarray(labels)
+    fpr, labels = gates.share(fpr), gates.labels(labels, len(embeddings))
     # gone through anew whenever all pairs are needed
     blocks = partial(pairs_by_person, embeddings, labels, distractors, distractor_labels)
     # of each probe identity, then of each distractor

@@ -130,7 +130,7 @@ class Settings:
         if self.dataset in DATASETS:
             return self.dataset
         path = Path(self.dataset).resolve()
-        return f"{path.name}-{zlib.crc32(str(path).encode()):08x}"
+        return f"{path.name}-{zlib.crc32(os.fsencode(path)):08x}"
 
     @property
     def run_dir(self) -> Path:

@@ -66,7 +66,12 @@ def read_splits(faces: FaceSet, path: str | Path) -> np.ndarray:
     split_of = {}
     for row in rows:
         names = row["file"].replace("\\", "/").removesuffix(".jpg").split("/")
-        split_of |= {"/".join(names[-count:]): row["split"] for count in parts}
+        for key in ("/".join(names[-count:]) for count in parts):
+            if split_of.setdefault(key, row["split"]) != row["split"]:
+                raise ValueError(
+                    f"{path} lists {key} twice, as {split_of[key]} and as {row['split']}: a photo "
+                    "has one split."
+                )
     if strange := set(split_of.values()) - set(SPLITS):
         raise ValueError(f"{path} names the split {strange.pop()}: choose {', '.join(SPLITS)}.")
     splits = np.array([split_of.get(faces.key(i), "") for i in range(len(faces))])

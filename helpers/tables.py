@@ -15,7 +15,25 @@ def read_table(path: str | Path, wanted: list[str]) -> list[dict[str, str]]:
         raise ValueError(
             f"{path} has no column {', '.join(missing)}: its first line must be {','.join(wanted)}."
         )
+    for row in rows:
+        if len(row) > len(header):
+            raise ValueError(
+                f"{path}: the line of {row[0]} has {len(row)} fields, but there are {len(header)} "
+                "columns; perhaps decimal commas. Mend it or take it out."
+            )
     return [dict(zip(header, row + [""] * len(header))) for row in rows]  # short ones: nothing
+
+
+def number(text: str, whole: bool = False) -> float:
+    """A pixel, or a whole number such as a person's; a ValueError where a text says neither.
+
+    >>> number("12.5"), number("7", whole=True)
+    (12.5, 7.0)
+    """
+    value = float(text)
+    if not abs(value) <= FARTHEST or whole and (value < 0 or value != int(value)):
+        raise ValueError
+    return value
 
 
 def split_lines(path: str | Path) -> list[list[str]]:
@@ -42,6 +60,7 @@ COLUMNS = {
     "identity_CelebA": ["identity"],
     "list_eval_partition": ["partition"],
 }
+FARTHEST = 100_000  # pixels, and people: a larger number is damaged, and so is what is not finite
 PARTS = {"train": 0, "valid": 1, "test": 2}
 CELEBA_BY_HAND = (
     "Place these by hand in {folder}: the folder img_align_celeba (from img_align_celeba.zip), "
@@ -102,19 +121,19 @@ def celeba_table(path: str | Path, wanted: list[str]) -> dict[str, list[float]]:
         )
     photo, width = places.index(True), len(places)
     columns, table = _columns(path, header, wanted, photo, width), {}
-    for number, row in rows:
+    for line, row in rows:
         try:
             if len(row) != width or not _is_photo(row[photo]):
                 raise ValueError
-            values = [float(row[column]) for column in columns]
+            values = [number(row[column], len(wanted) == 1) for column in columns]
         except (ValueError, IndexError):
             raise ValueError(
-                f"{path}: line {number} does not hold a photo and its numbers "
+                f"{path}: line {line} does not hold a photo and its numbers "
                 f"({' '.join(row)[:60]}): it was cut short or edited; fetch it again."
             ) from None
         if table.setdefault(row[photo], values) != values:
             raise ValueError(
-                f"{path}: line {number} says of {row[photo]} what another line does not."
+                f"{path}: line {line} says of {row[photo]} what another line does not."
             )
     if count is not None and count != len(table):
         raise ValueError(

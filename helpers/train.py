@@ -35,6 +35,7 @@ from .networks import new_encoder
 from .recognisers import train_recogniser
 from .settings import FIELDS, RENAMED, load_settings
 from .teachers import teacher_embeddings
+from .unreadable import sentence_of
 from .verification import measure
 
 # may hold anything
@@ -71,13 +72,16 @@ def train(config: DictConfig) -> None:
     settings = load_settings(given=OmegaConf.to_container(OmegaConf.create(given)))
     # the others wait while one makes the aligned faces, which takes longer than ten minutes
     processes = PartialState(cpu=settings.torch_device.type == "cpu", timeout=timedelta(hours=12))
-    with processes.main_process_first():
-        encoder = new_encoder(settings)  # first: if its weights can't be fetched, that shows now
-        data = recognition_data(settings)
     for name in GIVEN:  # what was null, now as it is
         config[name] = getattr(settings, name)
+    # first: numbers that are nonsense, and weights that can't be fetched, show before the photos
+    # are aligned
+    augment, config.classes = instantiate(config.augment), 2
+    instantiate(config.loss)
+    with processes.main_process_first():
+        encoder = new_encoder(settings)
+        data = recognition_data(settings)
     config.classes = data.num_classes
-    augment = instantiate(config.augment)
     torch.manual_seed(settings.seed)
     loss = instantiate(config.loss)
     targets = None
@@ -193,6 +197,8 @@ def sentence(error: Exception) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, (ValueError, OSError)) else error
     noise = r"To append to your config use \S+|full_key: \S*|object_type=\S*|Config search path:.*"
     text = " ".join(re.sub(noise, "", str(cause), flags=re.DOTALL).split())
+    if isinstance(cause, OSError):
+        text = sentence_of(cause)
     ours = (
         isinstance(cause, (ValueError, OSError, HydraException, OmegaConfBaseException))
         or type(cause) is RuntimeError

@@ -193,6 +193,8 @@ def gather(
             held_out.append(hold_out(faces.labels[[i for i in range(len(faces)) if i not in bad]]))
             skipped += [(faces.files[i], why) for i, why in bad.items()]
     write_text(Path(f"{folder}_skipped.csv"), to_csv([("photo", "why"), *skipped]))
+    if not len(landmarks) or not sum(map(len, landmarks)):
+        raise ValueError(f"None of the photos can be learned from; {folder}_skipped.csv tells why.")
     landmarks, held_out = torch.cat(landmarks), torch.cat(held_out)
     crops = np.memmap(path, np.uint8, "r", shape=(len(landmarks), 3, ROOM, ROOM))
     return FaceArray(crops, np.arange(len(landmarks))), landmarks, held_out

@@ -65,9 +65,15 @@ class Plan:
     def complete(self, photos: int) -> None:
         """Check the numbers and names, and fill in the batches of so many photos."""
         values = {name: getattr(self, name) for name in RECIPE if name != "best"}
-        values["epochs"] = max(self.epochs, 1)  # 0: refused later, with a sentence of its own
+        # 0: refused later, with a sentence of its own
+        values["epochs"] = 1 if self.epochs == 0 else self.epochs
         for name, value in values.items():
-            checked(FIELDS[name], value, called=name)
+            if checked(FIELDS[name], value, called=name) != value:  # it is a text that says it
+                raise ValueError(f"{name} is {value!r}, but it must be a number.")
+        for name in ("batches", "augment", "freezer"):
+            part = getattr(self, name)
+            if part is not None and not callable(part):
+                raise ValueError(f"{name} must be None or something to call, but it is {part!r}.")
         self.batches = self.batches or shuffled(photos, self.batch_size)
         self.augment = as_change(self.augment)
 
@@ -103,7 +109,7 @@ def checked_targets(targets: object, photos: int, loss: nn.Module) -> torch.Tens
         ValueError: there is not one for each photo, they are not finite, or the loss has no class
             of such a number.
     """
-    targets = torch.as_tensor(targets)
+    targets, classes = torch.as_tensor(targets), getattr(loss, "classes", None)
     if len(targets) != photos:
         raise ValueError(
             f"Each photo has one target, but there are {photos} photos and {len(targets)} targets."
@@ -113,8 +119,10 @@ def checked_targets(targets: object, photos: int, loss: nn.Module) -> torch.Tens
             raise ValueError(
                 "Some targets are not finite numbers: mend them, or leave those photos out."
             )
+        if classes is not None:
+            raise ValueError("Labels must be whole numbers, but these targets are floats.")
         return targets
-    targets, classes = targets.long(), getattr(loss, "classes", None)
+    targets = targets.long()
     if classes is None or not len(targets):
         return targets
     low, high = int(targets.min()), int(targets.max())

@@ -14,6 +14,14 @@ OTHERS = {
     b"PK\3\4": "it is a zip archive",
     b"<": "it is a web page or a drawing (SVG)",
 }
+# how pictures begin that are known, but whose next bytes make no sense
+PICTURES = {b"\xff\xd8": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"\0\0\0\x0cjP  ": "JPEG 2000"}
+PICTURES |= {b"II*\0": "TIFF", b"MM\0*": "TIFF", b"qoif": "QOI"}
+BRANDS = {"AVIF": (b"avif", b"avis"), "HEIF": (b"heic", b"heix", b"hevc", b"mif1", b"msf1")}
+LACKING = {
+    "AVIF": "AVIF, which this Pillow lacks (pip install -U pillow)",
+    "HEIF": "HEIC (pip install pillow-heif)",
+}
 
 
 def why_not(error: BaseException, path: str | os.PathLike | IO[bytes]) -> str:
@@ -46,12 +54,23 @@ def _kind_of(path):
         path.seek(0)
         head = path.read(64).lstrip()
     if head[4:8] == b"ftyp":
-        if head[8:12] in (b"avif", b"avis"):
-            return "it is AVIF, which this Pillow lacks (pip install -U pillow)"
-        heic = head[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
-        return "it is HEIC (pip install pillow-heif)" if heic else "it is a film"
+        known = [kind for kind, brands in BRANDS.items() if head[8:12] in brands]
+        if not known:
+            return "it is a film"
+        damaged = known[0] in Image.OPEN
+        return f"it is {known[0]}, but damaged" if damaged else f"it is {LACKING[known[0]]}"
+    for start, kind in PICTURES.items():
+        if head.startswith(start):
+            return f"it begins like a {kind}, but it is damaged"
     named = [kind for start, kind in OTHERS.items() if head.startswith(start)]
     return named[0] if named else "its content is of no known picture format"
+
+
+def sentence_of(error: OSError) -> str:
+    """What the system says, as a sentence that begins with the file; ours as they are."""
+    if error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {plain_cause(error)}."
+    return error.strerror or str(error)
 
 
 def plain_cause(error: BaseException) -> str:

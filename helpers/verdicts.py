@@ -145,7 +145,7 @@ def clusters(similarity: np.ndarray, threshold: float) -> np.ndarray:
     Returns:
         The number of each photo's group (N,), 0 for the largest; of equal ones, for the first.
     """
-    similarity = gates.cosines(similarity)
+    similarity, threshold = gates.cosines(similarity), float(gates.cosines(threshold))
     if len(similarity) == 1:
         return np.zeros(1, int)
     joined = AgglomerativeClustering(

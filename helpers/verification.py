@@ -77,6 +77,8 @@ class Verifier:
 
     def _measured(self, fpr):
         low, high = self.fprs[0], self.fprs[-1]
+        if np.ndim(fpr):
+            raise ValueError(f"The FPR must be one number, such as 0.01; this is {fpr!r:.80}.")
         if not low * (1 - 1e-9) <= gates.share(fpr) <= high * (1 + 1e-9):
             raise ValueError(
                 f"An FPR of {fpr:g} was not measured: {self.people} unseen people with "
@@ -95,9 +97,9 @@ class Verifier:
             photos: how many are enrolled.
             far: tolerated share of faces of people not enrolled that get a name.
         """
-        return self.threshold(
-            float(np.clip(gates.share(far, "FAR") / max(photos, 1), self.fprs[0], self.fprs[-1]))
-        )
+        photos = gates.count(max(photos, 1), "number of photos")
+        fpr = gates.share(far, "FAR", above_zero=True) / photos
+        return self.threshold(np.clip(fpr, self.fprs[0], self.fprs[-1]))
 
     def probability(self, similarity: float | np.ndarray) -> float | np.ndarray:
         """How probable one person is, if beforehand one and two people were equally likely."""

@@ -1,5 +1,6 @@
 """One call for users of Python: `from helpers import verify, identify`."""
 
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,8 +15,8 @@ from PIL import Image
 from .enrolment import enrolment
 from .faces import folder_of_people
 from .gallery import Gallery
-from .model_files import load_encoder, load_verifier
-from .networks import hourglass, recogniser_source
+from .model_files import load_encoder, load_verifier, thresholds_file
+from .networks import hourglass, hourglass_path, recogniser_source
 from .photos import PhotoError, _rgb, plain_cause
 from .pipeline import Face, FacePipeline, no_face, read_smaller
 from .settings import load_settings
@@ -79,13 +80,16 @@ def identify(
 
     Raises:
         PhotoError: a photo can't be read.
-        ValueError: nobody is enrolled, or such a FAR can't be had.
+        ValueError: nobody is enrolled, another encoder made the gallery, or such a FAR can't be
+            had.
     """
     recogniser = recogniser or load_recogniser()
     pipeline, verifier = recogniser
     far = load_settings().fpr if far is None else far
     faces = [photo] if isinstance(photo, Face) else pipeline([as_photo(photo)])[0]
     known = gallery if isinstance(gallery, Gallery) else enrol(gallery, recogniser)
+    if known.encoder_id:  # what embedded a gallery that was filled by hand, nobody knows
+        known.check_encoder(pipeline.encoder)
     return name_faces(faces, known, verifier, far)
 
 
@@ -123,19 +127,32 @@ def enrol(
 
 
 def load_recogniser(encoder: str | Path | None = None) -> Recogniser:
-    """The pipeline and the thresholds of an encoder; loaded once.
+    """The pipeline and the thresholds of an encoder.
+
+    Loaded once, and again when one of its files or a setting has changed.
 
     encoder: a file or a name; None: as FACES_RECOGNISER says, else the one that ships.
     """
     settings = load_settings()
-    return _loaded(encoder or recogniser_source(settings), settings.hourglass, settings.device)
+    encoder = encoder or recogniser_source(settings)
+    files = encoder, thresholds_file(encoder), hourglass_path(settings)
+    return _loaded(encoder, settings.hourglass, settings.device, *map(_stamp, files))
 
 
 @lru_cache(maxsize=2)
-def _loaded(encoder, hourglass_name, device):
+def _loaded(encoder, hourglass_name, device, *_):
     settings = replace(load_settings(), hourglass=hourglass_name, device=device)
     network = load_encoder(encoder, settings.torch_device)
     return Recogniser(FacePipeline(hourglass(settings), network), load_verifier(encoder))
+
+
+def _stamp(file):
+    """What changes when a file is replaced; None if there is none."""
+    try:
+        about = os.stat(file)
+    except (OSError, TypeError):  # an encoder's name is no file, and MTCNN has none here
+        return str(file)
+    return str(file), about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino
 
 
 def largest_face(photo: Photo, pipeline: FacePipeline) -> Face:

@@ -228,7 +228,7 @@ def test_what_does_not_fit_is_refused(tmp_path, unit_embeddings):
         gallery.add(embeddings[:, :8], people)
     with pytest.raises(ValueError, match="go together"):
         gallery.add(embeddings, people[:3])
-    with pytest.raises(ValueError, match="holds 3 photos"):
+    with pytest.raises(ValueError, match="gallery of 3 photos"):
         gallery.search(embeddings, k=4)
     with pytest.raises(ValueError, match="flat, hnsw or ivf"):
         Gallery(16, "tree")

@@ -44,7 +44,8 @@ def test_every_photo_of_a_folder_is_taken_or_told(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "2024" / "loop").symlink_to(tmp_path)
-    pictures, [note] = look_into(tmp_path)
+    pictures, [hidden, note] = look_into(tmp_path)
+    assert hidden.endswith(": .hidden.jpg.")
     assert {file.relative_to(tmp_path).as_posix() for file in pictures} == {
         "2024/1.jpg",
         "2024/summer/2.JPG",
@@ -271,7 +272,7 @@ def test_forgetting_a_person_leaves_nothing_of_them(course_folder, capsys):
     assert code == 2 and "nothing of a person called 'nobody'" in said
 
 
-@pytest.mark.parametrize("name", ["", " ", ".", "..", "../..", "p0/..", "/"])
+@pytest.mark.parametrize("name", ["", ".", "..", "../..", "p0/..", "/"])
 def test_forgetting_nobody_in_particular_deletes_nothing(course_folder, name):
     aligned = course_folder / "data" / "aligned" / "somebody_listed"
     (aligned / "p0").mkdir(parents=True, exist_ok=True)
