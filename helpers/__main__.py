@@ -122,7 +122,8 @@ def _sentence(error):
     if not isinstance(error, ImportError):
         try:
             from .files import printable
-            from .unreadable import plain_cause, sentence_of
+            from .photos import plain_cause  # fails as well if torch or Pillow is what is missing
+            from .unreadable import sentence_of
         except ImportError as missing:
             error = missing
     if isinstance(error, ImportError):

@@ -7,7 +7,7 @@ from sklearn.cluster import AgglomerativeClustering
 
 from . import gates
 from .gallery import Gallery
-from .pipeline import Face
+from .pipeline import Face, doubts
 from .verification import Verifier
 
 SAME, DIFFERENT, UNDECIDED = "the same person", "different people", "undecided"
@@ -24,7 +24,8 @@ class Verification:
     threshold: the cosine that a share fpr of the pairs of different people exceeds.
     fpr: the tolerated share of false matches, 0 to 1.
     probability: of one person, if beforehand one and two people were equally likely.
-    hints: sentences about what speaks against trusting either face; empty for good ones.
+    hints: sentences about what speaks against trusting either face, such as that its photo shows
+        others; empty for good ones.
     """
 
     same: bool
@@ -80,7 +81,7 @@ def compare(first: Face, second: Face, verifier: Verifier, fpr: float = 0.01) ->
         threshold=threshold,
         fpr=fpr,
         probability=float(verifier.probability(similarity)),
-        hints=(*first.hints(), *second.hints()),
+        hints=(*doubts([first]), *doubts([second])),
     )
 
 

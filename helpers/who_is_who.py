@@ -17,8 +17,8 @@ from .faces import folder_of_people
 from .gallery import Gallery
 from .model_files import load_encoder, load_verifier, thresholds_file
 from .networks import hourglass, hourglass_path, recogniser_source
-from .photos import PhotoError, _rgb, plain_cause
-from .pipeline import Face, FacePipeline, no_face, read_smaller
+from .photos import PhotoError, _rgb, guard, plain_cause
+from .pipeline import Face, FacePipeline, doubts, no_face, read_smaller
 from .settings import load_settings
 from .verdicts import Identification, Verification, compare, name_faces
 from .verification import Verifier
@@ -99,8 +99,8 @@ def enrol(
     """A Gallery of the largest face of each photo, to be used for many calls of `identify`.
 
     Args:
-        people: a folder with a folder of photos for each person, whose unusable photos are left
-            out with a warning, or a dict {name: a photo or a list of them}.
+        people: a folder with a folder of photos for each person, or a dict {name: a photo or a
+            list of them}. Unusable photos are left out with a warning.
         recogniser: None takes that of the settings, else the one that ships.
     """
     if not isinstance(people, (str, Path, Mapping)):
@@ -116,14 +116,25 @@ def enrol(
             raise ValueError("The dict names nobody, so nobody is enrolled: give {name: photos}.")
         for name, photos in people.items():
             for photo in photos if isinstance(photos, (list, tuple)) else [photos]:
-                known.add(largest_face(photo, pipeline).embedding[None], [name])
+                with guard(name, lambda sentence, name=name: _warn(f"{name}: {sentence}")):
+                    face = largest_face(photo, pipeline)
+                    known.add(face.embedding[None], [name])
+                    for doubt in doubts([face]):
+                        _warn(f"{name}: {doubt}")
     else:
         photos = folder_of_people(people)
-        rows, embeddings, _ = enrolment(pipeline, photos, tell=warnings.warn)
+        for note in photos.notes:
+            _warn(note)
+        rows, embeddings, _ = enrolment(pipeline, photos, tell=_warn)
         known.add(embeddings, [photos.names[photos.labels[i]] for i in rows])
     if not len(known):
-        raise ValueError(f"{people}: nobody is enrolled, as no photo shows a face that is found.")
+        whose = ", ".join(map(str, people)) if isinstance(people, Mapping) else people
+        raise ValueError(f"{whose}: nobody is enrolled, as no photo shows a face that is found.")
     return known
+
+
+def _warn(sentence):
+    warnings.warn(sentence, stacklevel=3)
 
 
 def load_recogniser(encoder: str | Path | None = None) -> Recogniser:

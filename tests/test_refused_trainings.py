@@ -1,13 +1,13 @@
 """What no training can use is refused in a sentence, and nothing half-done stays."""
 
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 from small_trainings import StopAt, train
 
-from helpers.augment import Jitter
 from helpers.losses import MarginHead, TripletLoss
 from helpers.runs import Run
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers import gates, identify, load_recogniser, networks
+from helpers import enrol, gates, identify, load_recogniser, networks, verify
 from helpers.__main__ import main as command
 from helpers.__main__ import parse
 from helpers.aligned_set import OWN_FILES, face_file
@@ -419,7 +419,8 @@ def test_a_benchmark_hands_on_its_exit_code(tmp_path):
 def test_fit_names_the_option_that_is_nonsense(tmp_path, options, says):
     model, labels = torch.nn.Flatten(), torch.zeros(4)
     with pytest.raises(ValueError, match=f"^{says} (is|must be)"):
-        fit(model, CrossEntropy(3, 2), torch.zeros(4, 3, 1, 1), labels, tmp_path / "run", **options)
+        given = {"epochs": 1, "batch_size": 2, "lr": 0.1} | options
+        fit(model, CrossEntropy(3, 2), torch.zeros(4, 3, 1, 1), labels, tmp_path, **given)
 
 
 def test_labels_that_are_floats_are_refused(tmp_path):
@@ -431,3 +432,30 @@ def test_labels_that_are_floats_are_refused(tmp_path):
             torch.zeros(4),
             tmp_path,
         )
+
+
+# --- Python ---
+
+
+def test_several_faces_and_unusable_photos_are_told_in_python_too(some_orl, tmp_path):
+    one, other = some_orl.photo(0), some_orl.photo(10)
+    party = torch.cat([one, other], 2)
+    assert any("2 faces" in hint for hint in verify(one, party).hints)
+    Path(tmp_path / "cut.png").write_bytes(b"\x89PNG")
+    photos = {"ada": [one, party, tmp_path / "cut.png", tmp_path / "gone.png"], "bob": other}
+    with pytest.warns(UserWarning) as told:
+        known = enrol(photos)
+    said = " ".join(str(warning.message) for warning in told)
+    assert known.people == ["ada", "ada", "bob"] and "ada: 2 faces" in said
+    assert "cut.png" in said and "gone.png" in said
+    with pytest.raises(ValueError, match="^ada: nobody is enrolled"), pytest.warns(UserWarning):
+        enrol({"ada": tmp_path / "gone.png"})
+
+
+def test_what_a_folder_holds_beside_photos_is_told_in_python_too(some_orl, tmp_path):
+    face = Image.fromarray(some_orl.photo(0).permute(1, 2, 0).numpy())
+    (tmp_path / "ada").mkdir()
+    face.save(tmp_path / "ada" / "1.png")
+    (tmp_path / "ada" / "2.heic").write_bytes(b"")
+    with pytest.warns(UserWarning, match="1 .heic"):
+        assert enrol(tmp_path).people == ["ada"]
