@@ -424,14 +424,10 @@ def test_fit_names_the_option_that_is_nonsense(tmp_path, options, says):
 
 
 def test_labels_that_are_floats_are_refused(tmp_path):
+    loss, photos = CrossEntropy(3, 2), torch.zeros(4, 3, 1, 1)
+    given = {"epochs": 1, "batch_size": 2, "lr": 0.1}
     with pytest.raises(ValueError, match="whole numbers"):
-        fit(
-            torch.nn.Flatten(),
-            CrossEntropy(3, 2),
-            torch.zeros(4, 3, 1, 1),
-            torch.zeros(4),
-            tmp_path,
-        )
+        fit(torch.nn.Flatten(), loss, photos, torch.zeros(4), tmp_path, **given)
 
 
 # --- Python ---
