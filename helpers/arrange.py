@@ -1,6 +1,7 @@
 """The command `arrange`: every photo of a folder against every other, and who belongs together."""
 
 import argparse
+import os
 from pathlib import Path
 
 import numpy as np
@@ -65,8 +66,8 @@ def faces_in(
     folder = Path(options.folder)
     paths, notes = look_into(folder)
     # pictures that a command drew are no photos; they may lie below the folder
-    drawn = [(options.out / name).resolve() for name in ("arrange", "identify")]
-    paths = [path for path in paths if not set(drawn) & set(path.resolve().parents)]
+    drawn = tuple(os.path.realpath(options.out / name) + os.sep for name in ("arrange", "identify"))
+    paths = [path for path in paths if not os.path.realpath(path).startswith(drawn)]
     left_out, skipped = list(notes), list(notes)
     for sentence in notes:
         answer(options, sentence)

@@ -28,6 +28,7 @@ SYSTEM = {
     ".spotlight-v100",
     ".fseventsd",
     ".trashes",
+    ".trash",
 }
 # nobody takes these for photos: lists, notes and what cameras write beside a photo
 NO_PHOTOS = {".txt", ".md", ".csv", ".json", ".xml", ".ini", ".aae", ".xmp", ".thm"}

@@ -350,6 +350,18 @@ def test_what_cannot_be_written_is_said_before_the_work(tmp_path, capsys, monkey
     assert "Nothing can be written to file/below" in capsys.readouterr().err
 
 
+def test_arrange_takes_no_picture_that_it_drew_for_a_photo_and_minds_no_link(tmp_path, some_orl):
+    """Once, the matrix of the first call was a photo of the second."""
+    for k in range(2):
+        photo = Image.fromarray(some_orl.photo(k).permute(1, 2, 0).numpy())
+        photo.save(tmp_path / f"ada_{k}.png")
+    (tmp_path / "self.jpg").symlink_to("self.jpg")
+    for _ in range(2):
+        assert command(["arrange", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    table = (tmp_path / "out" / "arrange" / "similarity.csv").read_text()
+    assert table.splitlines()[0] == ",ada_0,ada_1"
+
+
 def test_ctrl_c_is_a_sentence_and_no_verdict(monkeypatch, capsys):
     def stopped(options):
         raise KeyboardInterrupt
