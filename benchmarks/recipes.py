@@ -43,8 +43,8 @@ def main(arguments: list[str]) -> None:
     for name in RECIPES:
         with tempfile.TemporaryDirectory() as folder:
             found = [
-                one_fold(name, faces, labels, torch.from_numpy(out), settings, Path(folder))
-                for out in deal
+                one_fold(name, faces, labels, torch.from_numpy(out), settings, Path(folder, str(k)))
+                for k, out in enumerate(deal)
             ]
         result[name] = over_folds(found, pairs)
         paired = recognition.difference(result[name], result[RECIPES[0]])
