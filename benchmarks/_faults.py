@@ -70,8 +70,8 @@ FAULTS = [
     (
         "verification",
         "a gallery's photos count as their root",
-        "/ max(photos, 1)",
-        "/ max(photos, 1) ** 0.5",
+        '"FAR", above_zero=True) / photos',
+        '"FAR", above_zero=True) / photos**0.5',
     ),
     (
         "verification",
