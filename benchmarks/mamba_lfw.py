@@ -152,9 +152,15 @@ def table(embeddings: dict[str, np.ndarray], data: RecognitionData) -> dict[str,
     for name, found in ranked.items():
         rows[name] = {}
         for figure in FIGURES:
-            cells = {"value": metrics.summary(found[figure], found["people"])}
+            cells = {"value": with_interval(found[figure], found["people"])}
             if name != CONTROL:
                 gain = found[figure] - ranked[CONTROL][figure]
-                cells["minus control"] = metrics.summary(gain, found["people"], True)
+                cells["minus control"] = with_interval(gain, found["people"], True)
             rows[name][figure] = cells
     return rows
+
+
+def with_interval(values: np.ndarray, people: np.ndarray, difference: bool = False) -> str:
+    """The mean and its 95 % interval over people, in three digits, since these are small."""
+    low, high = metrics.interval(values, people, difference=difference)
+    return f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"

@@ -157,7 +157,7 @@ def test_mamba_learns_in_two_stages_and_is_compared_with_its_control(folder, mon
         for figure in mamba_lfw.FIGURES:
             found, control = (float(rows[n][figure]["value"].split()[0]) for n in (name, whole))
             shown = rows[name][figure]["minus control"].split()
-            assert float(shown[0]) == pytest.approx(found - control, abs=0.011)
+            assert float(shown[0]) == pytest.approx(found - control, abs=0.0011)
             assert float(shown[1].strip("[,")) <= float(shown[0]) <= float(shown[2].strip("]"))
     mamba_lfw.main(["--dataset", str(folder), *small])  # nothing is trained again
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == result
