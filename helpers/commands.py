@@ -68,15 +68,21 @@ def run(options: argparse.Namespace) -> tuple[dict, int]:
 
 def predict(options: argparse.Namespace, recogniser: Recogniser) -> tuple[dict, int]:
     """The largest faces of two photos or more, each pair with its similarity and verdict."""
-    faces, (pipeline, verifier) = [], recogniser
+    shown_on, faces, skipped, (pipeline, verifier) = [], [], [], recogniser
     for path, _, found, sentence in faces_of(pipeline, read_smaller, options.photos):
         if not found:
-            raise PhotoError(sentence or f"{no_face(path)}.")
+            skipped.append(sentence or f"{no_face(path)}.")
+            continue
+        shown_on.append(path)
         faces.append(found[0])
         for doubt in doubts(found):
             answer(options, f"{path}: {doubt}")
+    if len(faces) < 2:
+        raise PhotoError("\n".join(skipped))
+    for sentence in skipped:  # the others still get their answers
+        answer(options, sentence)
     pairs, verdicts = [], set()
-    for (one, first), (other, second) in combinations(zip(options.photos, faces), 2):
+    for (one, first), (other, second) in combinations(zip(shown_on, faces), 2):
         found = verify(first, second, options.fpr, recogniser)
         verdicts.add(found.verdict)
         answer(
@@ -105,8 +111,8 @@ def predict(options: argparse.Namespace, recogniser: Recogniser) -> tuple[dict, 
             options,
             "Undecided: the similarity and the threshold that was asked for point different ways.",
         )
-    result = {"pairs": pairs, "threshold": round(threshold, 4)}
-    return result, int(not all(pair["same"] for pair in pairs))
+    result = {"pairs": pairs, "threshold": round(threshold, 4), "skipped": skipped}
+    return result, 2 if skipped else int(not all(pair["same"] for pair in pairs))
 
 
 def identify(options: argparse.Namespace, recogniser: Recogniser) -> tuple[dict, int]:

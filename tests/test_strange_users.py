@@ -362,6 +362,18 @@ def test_arrange_takes_no_picture_that_it_drew_for_a_photo_and_minds_no_link(tmp
     assert table.splitlines()[0] == ",ada_0,ada_1"
 
 
+def test_predict_compares_the_photos_that_can_be_read_and_no_verdict_is_its_code(
+    tmp_path, some_orl, capsys
+):
+    photos = [str(tmp_path / f"{k}.png") for k in range(2)]
+    for k, path in enumerate(photos):
+        Image.fromarray(some_orl.photo(k).permute(1, 2, 0).numpy()).save(path)
+    assert command(["predict", "--json", photos[0], str(tmp_path / "gone.png"), photos[1]]) == 2
+    answer = json.loads(capsys.readouterr().out)
+    assert [pair["photos"] for pair in answer["pairs"]] == [photos]
+    assert "gone.png" in answer["skipped"][0]
+
+
 def test_ctrl_c_is_a_sentence_and_no_verdict(monkeypatch, capsys):
     def stopped(options):
         raise KeyboardInterrupt
