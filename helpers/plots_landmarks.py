@@ -61,9 +61,8 @@ def landmarks_on(
         margin: shows the square about the landmarks, widened by this share of its side; None: all.
     """
     rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(9, rows * (9 / columns + 0.3) + 0.6), squeeze=False
-    )
+    height = rows * (9 / columns + (0.3 if titles else 0.15)) + 0.6
+    figure, axes = plt.subplots(rows, columns, figsize=(9, height), squeeze=False)
     values = [np.asarray(landmarks) for landmarks in sets.values()]
     for i, axis in enumerate(axes.flat):
         if i >= len(images):
