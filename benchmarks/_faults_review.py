@@ -155,7 +155,7 @@ REVIEW = [
     (
         "one_epoch",
         "steep steps are not clipped",
-        "accelerator.clip_grad_norm_(parts.parameters(), clip)",
+        "accelerator.clip_grad_norm_(training.parts.parameters(), plan.clip)",
         "pass",
         "test_training -k steep_step",
     ),

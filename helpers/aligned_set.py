@@ -77,8 +77,7 @@ def build_aligned_set(
     if todo or gone or not sheet.exists():
         with alone_in(folder):
             # again: another process may just have finished
-            todo, gone = _begin(folder, aligner_id, keys, prints)
-            forget_rows(folder, gone)
+            todo = _begin(folder, aligner_id, keys, prints)
             _align_all(faces, todo, prints, hourglass, folder, device, progress)
             rows = read_rows(folder)
             skipped = [(row["photo"], row["skipped"]) for row in rows if row["skipped"]]
@@ -100,14 +99,15 @@ def _state(folder, aligner_id, keys, prints):
 
 
 def _begin(folder, aligner_id, keys, prints):
-    """Clear away what another aligner made; which photos are to do, and rows of those gone."""
+    """Clear away what another aligner made, and faces of photos gone; which photos are to do."""
     same, todo, gone = _state(folder, aligner_id, keys, prints)
     if folder.exists() and not same:
         shutil.rmtree(folder)
     write_text(folder / "aligner.txt", aligner_id)
     if todo or gone:  # the array is collected anew, without what is gone
         forget_array(folder)
-    return todo, gone
+    forget_rows(folder, gone)
+    return todo
 
 
 def _tell_of(rows, folder, taken, tell):

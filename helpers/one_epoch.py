@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -34,74 +35,81 @@ class Step(nn.Module):
         return self.parts["loss"](self.outputs(images), targets)
 
 
-def one_epoch(
-    epoch: int,
-    step_module: nn.Module,
-    parts: nn.ModuleDict,
-    optimiser: Optimizer,
-    scheduler: LRScheduler,
-    images: torch.Tensor,
-    targets: torch.Tensor,
-    plan: Plan,
-    accelerator: Accelerator,
-    bar: tqdm,
-    run: Run,
-) -> tuple[dict, float]:
+@dataclass
+class Training:
+    """What every epoch of a training works with.
+
+    Args:
+        run: the Run, for its folder and the time that it took so far.
+        plan: the Plan.
+        parts: the model and the loss.
+        step: the Step, as accelerate prepared it.
+        optimiser, scheduler: their states are changed.
+        accelerator: of accelerate.
+        images, targets: all photos, uint8 (N, 3, H, W), and what to learn of them (N, ...).
+        bar: a progress bar.
+    """
+
+    run: Run
+    plan: Plan
+    parts: nn.ModuleDict
+    step: nn.Module
+    optimiser: Optimizer
+    scheduler: LRScheduler
+    accelerator: Accelerator
+    images: torch.Tensor
+    targets: torch.Tensor
+    bar: tqdm
+
+
+def one_epoch(training: Training, epoch: int) -> tuple[dict, float]:
     """Train on every batch once.
 
     Args:
+        training: the Training.
         epoch: its number, from 0.
-        step_module: the Step, as accelerate prepared it.
-        parts: the model and the loss.
-        optimiser, scheduler: their states are changed.
-        images, targets: all photos, uint8 (N, 3, H, W), and what to learn of them (N, ...).
-        plan: the Plan.
-        accelerator: of accelerate.
-        bar: a progress bar.
-        run: the Run, for the time that it took so far.
 
     Returns:
         A row of the curves, means over all photos and processes, and the seconds that it took.
     """
-    rank, world = accelerator.process_index, accelerator.num_processes
+    plan, run, accelerator = training.plan, training.run, training.accelerator
     started, sums, seen, value = time.perf_counter(), {}, 0, torch.zeros(())
-    parts.train()
+    training.parts.train()
     if plan.freezer is not None:
-        plan.freezer(parts["model"], epoch)
+        plan.freezer(training.parts["model"], epoch)
     batches = plan.batches(epoch, plan.seed)
-    load = partial(_share, sources=(images, targets), accelerator=accelerator)
-    on_device = (
-        rows and [move(part, accelerator.device) for part in rows] for rows in ahead(load, batches)
-    )
     waits = Waits(accelerator.device)
-    for step, rows in enumerate(waits.over(on_device)):
-        seed_all(plan.seed, epoch, step, rank)
+    for step, rows in enumerate(waits.over(_on_device(training, batches))):
+        seed_all(plan.seed, epoch, step, accelerator.process_index)
         if rows is not None:
-            batch, goal = rows
-            photos = len(goal)
-            if plan.augment is not None:
-                with torch.no_grad():
-                    batch, goal = plan.augment(batch, goal)
             # checked one step late, so that a GPU need not be waited for
             stop_unless_finite(value, run, epoch, plan.lr)
-            value, logs = _learn(
-                step_module, batch, goal, optimiser, accelerator, len(batches[0]), parts, plan.clip
-            )
+            value, logs = _learn(training, *rows, size=len(batches[0]))
+            photos = len(rows[1])
             for key, number in {"loss": value.detach(), **logs}.items():
                 sums[key] = sums.get(key, 0) + number * photos
             seen += photos
         so_far = run.seconds + time.perf_counter() - started
-        _step_schedule(scheduler, plan, len(batches), so_far, accelerator)
-        bar.update()
+        _step_schedule(training, len(batches), so_far)
+        training.bar.update()
     if not seen:
+        world = accelerator.num_processes
         raise ValueError(
             f"No batch has two photos for each of {world} processes: take a batch size of "
             f"{2 * world} or more."
         )
-    for tensor in (value, *parts.state_dict().values()):
+    for tensor in (value, *training.parts.state_dict().values()):
         stop_unless_finite(tensor, run, epoch, plan.lr)
     waited, seconds = waits.seconds(), time.perf_counter() - started
-    return _row(epoch, sums, seen, seconds, waited, optimiser, accelerator)
+    return _row(epoch, sums, seen, seconds, waited, training.optimiser, accelerator)
+
+
+def _on_device(training, batches):
+    """This process's photos and targets of each batch on its device, or None, one batch ahead."""
+    sources = training.images, training.targets
+    load = partial(_share, sources=sources, accelerator=training.accelerator)
+    for rows in ahead(load, batches):
+        yield rows and [move(part, training.accelerator.device) for part in rows]
 
 
 def _share(index, sources, accelerator):
@@ -114,10 +122,14 @@ def _share(index, sources, accelerator):
     return [take(source, index, accelerator.device) for source in sources]
 
 
-def _learn(step_module, batch, goal, optimiser, accelerator, size, parts, clip):
-    """One step down the gradient; the loss before it, and what else the loss tells."""
+def _learn(training, images, targets, size):
+    """Augment a batch and go one step down the gradient; the loss before it, and what it tells."""
+    plan, accelerator, optimiser = training.plan, training.accelerator, training.optimiser
+    if plan.augment is not None:
+        with torch.no_grad():
+            images, targets = plan.augment(images, targets)
     try:
-        value, logs = step_module(batch, goal)
+        value, logs = training.step(images, targets)
         optimiser.zero_grad()
         accelerator.backward(value)
     except torch.OutOfMemoryError:
@@ -134,7 +146,7 @@ def _learn(step_module, batch, goal, optimiser, accelerator, size, parts, clip):
             f"({type(error).__name__}). On a CPU it needs a C++ compiler (Debian: apt install "
             "g++), on a GPU Triton; without FACES_COMPILE everything works as well."
         ) from None
-    accelerator.clip_grad_norm_(parts.parameters(), clip)
+    accelerator.clip_grad_norm_(training.parts.parameters(), plan.clip)
     optimiser.step()
     return value, logs
 
@@ -154,11 +166,12 @@ def _row(epoch, sums, seen, seconds, waited, optimiser, accelerator):
     return row, seconds / world
 
 
-def _step_schedule(scheduler, plan, steps, seconds, accelerator):
+def _step_schedule(training, steps, seconds):
     """One step of the schedule; more where `hours` will end the training before its epochs do.
 
     So it ends annealed.
     """
+    plan, scheduler, accelerator = training.plan, training.scheduler, training.accelerator
     total, due = plan.epochs * steps, scheduler.last_epoch + 1
     if plan.hours is not None:
         if accelerator.num_processes > 1:  # by the first one's clock, or their rates would differ

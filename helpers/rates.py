@@ -73,8 +73,7 @@ def verification_rate(
     fpr, labels = gates.share(fpr), gates.labels(labels, len(embeddings))
     # gone through anew whenever all pairs are needed
     blocks = partial(pairs_by_person, embeddings, labels, distractors, distractor_labels)
-    # of each probe identity, then of each distractor
-    photos = np.unique(labels, return_counts=True)[1]
+    photos = np.unique(labels, return_counts=True)[1]  # of each probe identity, then distractor
     asked = len(photos)
     if distractors is not None and len(distractors):
         photos = np.append(photos, np.unique(distractor_labels, return_counts=True)[1])

@@ -79,6 +79,15 @@ def read_splits(faces: FaceSet, path: str | Path) -> np.ndarray:
         raise ValueError(
             f"{path} lists none of the photos of {faces.name}, such as {faces.key(0)}."
         )
+    _refuse_two_parts(faces, splits, path)
+    listed = {row["file"] for row in rows}
+    if lost := len(listed) - (splits != "").sum():
+        print(f"{lost} of the {len(listed)} photos that {path} lists are not in {faces.name}.")
+    return splits
+
+
+def _refuse_two_parts(faces, splits, path):
+    """Nobody is both trained on and unseen."""
     train, probe, distractor = (
         {faces.names[p] for p in faces.labels[np.isin(splits, part)]} for part in PARTS
     )
@@ -87,10 +96,6 @@ def read_splits(faces: FaceSet, path: str | Path) -> np.ndarray:
             f"{path} gives {min(twice)} two parts, of train and test, probe, and distractor; "
             "choose one."
         )
-    listed = {row["file"] for row in rows}
-    if lost := len(listed) - (splits != "").sum():
-        print(f"{lost} of the {len(listed)} photos that {path} lists are not in {faces.name}.")
-    return splits
 
 
 def splits_csv(faces: FaceSet, splits: np.ndarray) -> str:

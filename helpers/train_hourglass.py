@@ -130,14 +130,8 @@ def train_hourglass(options: argparse.Namespace, settings: Settings) -> None:
         error, minutes = run.history[-1]["nme"], run.seconds / 60
         print(f"{run.folder}: NME of the photos held out {error:.4f}, {minutes:.0f} minutes")
     if PartialState().is_main_process:
-        save_model(
-            model,
-            options.out,
-            seed=settings.seed,
-            epochs=settings.landmark_epochs,
-            polish=options.polish,
-            sigma=settings.sigma,
-        )
+        notes = {"seed": settings.seed, "sigma": settings.sigma, "polish": options.polish}
+        save_model(model, options.out, epochs=settings.landmark_epochs, **notes)
         print(f"{options.out}: {Path(options.out).stat().st_size / 1e6:.1f} MB")
     PartialState().destroy_process_group()
 

@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from .devices import asked_precision, best_precision, new_accelerator
 from .files import alone_in
 from .ingredients import ingredients, letters, what_changed
-from .one_epoch import Step, one_epoch
+from .one_epoch import Step, Training, one_epoch
 from .optimisers import OPTIMIZERS, new_schedule, parameter_groups
 from .progress import progress_bar
 from .runs import Run
@@ -47,9 +47,8 @@ def fit(
 
     A finished run is loaded, a stopped one goes on. Interrupted by Ctrl-C or an error, model and
     loss have their first weights again, so that the same call goes on. Unless told otherwise the
-    precision is the fastest that the device has: bf16, fp16 or float32. TensorBoard
-    finds the curves in the run folder. A script on several processes ends with
-    `accelerate.PartialState().destroy_process_group()`, as helpers/train.py does.
+    precision is the fastest that the device has. TensorBoard finds the curves in the run folder. A
+    script on several processes ends with `accelerate.PartialState().destroy_process_group()`.
 
     Args:
         model: images -> outputs.
@@ -75,13 +74,7 @@ def fit(
     if run.finished:
         run.load_into(model, loss)
         return run
-    batches = plan.batches(0, plan.seed)
-    if plan.epochs < 1 or not batches:
-        raise ValueError(
-            f"There is nothing to learn: {plan.epochs} epochs, and {len(images)} photos in batches "
-            f"of {plan.batch_size}, of which one with a single photo is left out. Take more "
-            "photos, or a larger batch_size (FACES_BATCH_SIZE)."
-        )
+    batches = _first_batches(plan, len(images))
     precision = _precision(plan, next(model.parameters()).device)
     _say_what_is_new(run, folder, precision, made_of)
     run.settings = hyper | {
@@ -92,6 +85,18 @@ def fit(
     }
     _train(run, nn.ModuleDict({"model": model, "loss": loss}), images, targets, plan)
     return run
+
+
+def _first_batches(plan, photos):
+    """The batches of the first epoch; a ValueError if there is nothing to learn."""
+    batches = plan.batches(0, plan.seed)
+    if plan.epochs < 1 or not batches:
+        raise ValueError(
+            f"There is nothing to learn: {plan.epochs} epochs, and {photos} photos in batches "
+            f"of {plan.batch_size}, of which one with a single photo is left out. Take more "
+            "photos, or a larger batch_size (FACES_BATCH_SIZE)."
+        )
+    return batches
 
 
 def _precision(plan, device):
@@ -152,7 +157,7 @@ def _epochs(run, parts, images, targets, plan, accelerator, free):
     scheduler = new_schedule(
         plan.schedule, optimiser, plan.lr, plan.epochs * steps, steps, plan.T_0, plan.eta_min
     )
-    step_module, optimiser = accelerator.prepare(Step(parts, plan.compile), optimiser)
+    step, optimiser = accelerator.prepare(Step(parts, plan.compile), optimiser)
     state = parts, optimiser, scheduler, accelerator.scaler
     first = run.resume(*state)
     bar = progress_bar(
@@ -161,15 +166,16 @@ def _epochs(run, parts, images, targets, plan, accelerator, free):
         desc=run.folder.name,
         disable=not (plan.progress and main),
     )
+    training = Training(
+        run, plan, parts, step, optimiser, scheduler, accelerator, images, targets, bar
+    )
     with SummaryWriter(run.folder, purge_step=first + 1) if main else nullcontext() as writer, bar:
         for epoch in range(first, plan.epochs):
             if plan.hours is not None and run.seconds > plan.hours * 3600:
                 break
             for parameter in free:
                 parameter.requires_grad = True  # the freezer speaks for one epoch alone
-            row, seconds = one_epoch(
-                epoch, step_module, *state[:3], images, targets, plan, accelerator, bar, run
-            )
+            row, seconds = one_epoch(training, epoch)
             run.seconds += seconds
             run.history.append(row | _evaluated(plan, parts["model"], row))
             row = run.history[-1]
