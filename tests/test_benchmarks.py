@@ -199,7 +199,7 @@ def test_masking_asks_under_four_masks_and_two_covers(folder, capsys):
         masking.main(["--people", str(folder), "--encoder", "cnn.safetensors"])
     with pytest.raises(SystemExit):
         masking.main(["--people", str(folder), "--encoder", "nothing.safetensors"])
-    assert "there is no encoder" in capsys.readouterr().err
+    assert "choose shipped, trained, sface, dlib, facenet, or the path" in capsys.readouterr().err
 
 
 def test_the_pipeline_is_measured_from_raw_photos(folder, capsys, monkeypatch):
