@@ -1,6 +1,7 @@
 """Every cell left to the student is graded: left as `...` it fails, and the solution passes.
 
-The notebooks run cell by cell in this process, with an epoch or two each, up to the last graded cell.
+The notebooks run cell by cell in this process, with an epoch or two each, up to the last graded
+cell.
 """
 
 import ast
