@@ -197,7 +197,7 @@ def sentence(error: Exception) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, (ValueError, OSError)) else error
     noise = r"To append to your config use \S+|full_key: \S*|object_type=\S*|Config search path:.*"
     text = " ".join(re.sub(noise, "", str(cause), flags=re.DOTALL).split())
-    if isinstance(cause, OSError):
+    if isinstance(cause, OSError) and not isinstance(cause, HydraException):  # as some of Hydra are
         text = sentence_of(cause)
     ours = (
         isinstance(cause, (ValueError, OSError, HydraException, OmegaConfBaseException))
