@@ -92,6 +92,7 @@ def runs_on_onednn(network: FaceMobileNet, faces: torch.Tensor) -> bool:
         and faces.dtype == torch.float32
         and not (network.training or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
         and not next(network.parameters()).is_inference()  # such weights don't count their changes
+        and not any(m._forward_hooks or m._forward_pre_hooks for m in network.modules())
         and torch.backends.mkldnn.is_available()
         and platform.machine() in ("x86_64", "AMD64")
     )

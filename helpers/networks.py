@@ -33,7 +33,8 @@ def recogniser_source(settings: Settings) -> str | Path:
     path = recogniser_path(settings)
     if not path.exists():
         raise FileNotFoundError(
-            f"FACES_RECOGNISER is 'trained', but {path} is missing: run notebook 3 first."
+            f"FACES_RECOGNISER is 'trained', but {path} is missing: run notebook 3 first, "
+            "or set FACES_RECOGNISER=shipped."
         )
     return path
 

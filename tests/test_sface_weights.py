@@ -126,6 +126,14 @@ def test_changed_weights_are_seen_at_once(how):
         assert torch.allclose(after, plain(net, faces), atol=1e-4 * float(after.abs().max()))
 
 
+def test_a_hook_sees_the_maps_of_its_layer():
+    net, seen = with_settled_norms(FaceMobileNet(8, 32)), []
+    net.features[2].register_forward_hook(lambda layer, given, maps: seen.append(maps.shape))
+    with torch.inference_mode():
+        net(torch.randn(2, 3, 32, 32))
+    assert seen == [(2, 128, 16, 16)]
+
+
 def test_a_copy_and_a_file_of_a_used_network_hold_no_more_than_its_weights():
     net, faces = FaceMobileNet(8, 32).eval(), torch.randn(1, 3, 32, 32)
     names = set(net.state_dict())
