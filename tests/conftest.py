@@ -71,13 +71,18 @@ def on_processes(tmp_path):
     return run
 
 
+def save_photo(photos, i, path):
+    """One photo of a FaceSet as a picture file, the folder above it made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(photos.photo(i).permute(1, 2, 0).numpy()).save(path)
+
+
 @pytest.fixture
 def people(tmp_path, some_orl):
     """Three people with two uncompressed photos each, all of one size in bytes and one time."""
     for i in (0, 1, 4, 5, 8, 9):
         path = tmp_path / "people" / f"p{some_orl.labels[i]}" / f"{i % 4}.bmp"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(some_orl.photo(i).permute(1, 2, 0).numpy()).save(path)
+        save_photo(some_orl, i, path)
         os.utime(path, (1e9, 1e9))
     return tmp_path / "people"
 

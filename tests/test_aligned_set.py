@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import save_photo
 from PIL import Image
 
 from helpers import aligned_set
@@ -18,8 +19,7 @@ def photos(tmp_path, some_orl):
     """A folder of people: 2 x 3 good photos, one wall without a face, one file that is no photo."""
     for i in (0, 1, 2, 4, 5, 6):
         path = tmp_path / "photos" / f"person {some_orl.labels[i]}" / f"{i}, good.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(some_orl.photo(i).permute(1, 2, 0).numpy()).save(path)
+        save_photo(some_orl, i, path)
     Image.new("RGB", (120, 90), "grey").save(tmp_path / "photos" / "person 0" / "wall.png")
     (tmp_path / "photos" / "person 1" / "broken.jpg").write_text("no picture")
     return folder_of_people(tmp_path / "photos")

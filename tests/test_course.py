@@ -151,7 +151,7 @@ def test_whose_landmarks_align_is_a_setting(small):
     )
 
 
-def test_the_aligned_set_is_made_by_command(small, capsys):
+def test_a_command_makes_the_aligned_set(small, capsys):
     words = [f"{name}={getattr(small, name)}" for name in ("people", "probe_people", "data_dir")]
     aligned_data.main(words)
     said = capsys.readouterr().out
