@@ -1,6 +1,7 @@
 """From photos to faces: sizes mixed, bad photos apart, one face or many."""
 
 import importlib.util
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from helpers import detection, mtcnn
 from helpers.detection import detect
 from helpers.encoders import Encoder
 from helpers.faces import orl
+from helpers.integral_images import area_crops, area_resize, integral_images
 from helpers.photo_names import person_in
 from helpers.pipeline import FacePipeline, largest_faces, read_folder
 
@@ -149,7 +151,8 @@ def test_the_detector_finds_what_facenet_pytorchs_finds(colour):
     orls = torch.stack([orl_photos.photo(i).permute(1, 2, 0) for i in range(0, 100, 25)])
     theirs = MTCNN(keep_all=True, select_largest=True, min_face_size=30).eval()
     theirs = theirs.to(memory_format=torch.channels_last)
-    for photos in (photo[None], orls, torch.zeros_like(orls)):
+    edge = photo[60:250, 190:320]  # the face is cut off on two sides
+    for photos in (photo[None], orls, torch.zeros_like(orls), edge[None], photo[None, :, :250]):
         for ours, box, score, five in zip(
             mtcnn.run_mtcnn(photos.numpy(), min_face=30),
             *theirs.detect(photos.numpy(), landmarks=True),
@@ -157,5 +160,20 @@ def test_the_detector_finds_what_facenet_pytorchs_finds(colour):
             if box is None:
                 assert not len(ours[0])
                 continue
-            for mine, other in zip(ours, (box, score, five)):
-                assert np.array_equal(mine, np.asarray(list(other), np.float32))
+            for mine, other in zip(ours, (box, score, five)):  # alike, but for rounding
+                assert np.allclose(mine, np.asarray(list(other), np.float32), atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(24, 24), (61, 47), (200, 5)])
+def test_integral_images_resize_as_torch_by_area(colour, size):
+    photos = torch.stack([colour, colour.flip(2)])
+    sums = integral_images(photos.permute(0, 2, 3, 1))
+    by_area = partial(torch.nn.functional.interpolate, mode="area")
+    assert torch.equal(area_resize(sums, size), by_area(photos.float(), size))
+    boxes = torch.tensor([[0, 0, 100, 90], [37, 11, 38, 12], [20, 40, 31, 47]])
+    photo = torch.tensor([1, 0, 1])
+    for crop, i, (left, top, right, bottom) in zip(
+        area_crops(sums, photo, boxes, 24), photo, boxes
+    ):
+        cut = photos[i : i + 1, :, top:bottom, left:right].float()
+        assert torch.equal(crop, by_area(cut, (24, 24))[0])
