@@ -138,4 +138,7 @@ def seed_all(*numbers: int) -> None:
     words = np.random.SeedSequence(numbers).generate_state(2, np.uint64)
     random.seed(int(words[0]))
     np.random.seed(words.view(np.uint32)[:2])  # noqa: NPY002  libraries draw from it
-    torch.manual_seed(int(words[1]))
+    if torch.accelerator.is_available():
+        torch.manual_seed(int(words[1]))
+    else:  # or each call would note its whole stack for a GPU that is not there: a millisecond
+        torch.default_generator.manual_seed(int(words[1]))
