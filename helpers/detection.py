@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .mtcnn import run_mtcnn
+from .mtcnn import run_mtcnn, share_of_smaller
 
 MAX_BATCH_PIXELS = 2**22  # 4 photos of 1024x1024 in one batch: 300 MB at work
 MIN_SCORE, MIN_FACE, MAX_SIDE = 0.9, 20, 1024  # the last two in pixels
@@ -50,6 +50,7 @@ def detect(
     min_face: int = MIN_FACE,
     max_side: int = MAX_SIDE,
     batch_size: int = 64,
+    max_face: float = math.inf,
 ) -> list[Detections]:
     """Find every face in photos.
 
@@ -62,6 +63,7 @@ def detect(
         min_face: width of the smallest face, pixels.
         max_side: photos that are longer are searched in a smaller copy, pixels.
         batch_size: at most so many photos go through together.
+        max_face: larger faces are not looked for, though some are found, pixels.
 
     Returns:
         The faces of each photo.
@@ -81,7 +83,7 @@ def detect(
             for row, i in enumerate(chunk):
                 small = shrink(photos[i], scales[i])
                 batch[row, : small.shape[1], : small.shape[2]] = small.permute(1, 2, 0)
-            for i, result in zip(chunk, run_mtcnn(batch.numpy(), device, min_face)):
+            for i, result in zip(chunk, run_mtcnn(batch.numpy(), device, min_face, max_face)):
                 found[i] = _detections(*result, scales[i], min_score)
     return found
 
@@ -117,14 +119,16 @@ def detect_largest(
     if central:
         found = [_middle_first(faces, photo) for faces, photo in zip(found, photos)]
     # of faces below 2 * large pixels, others half as wide may not have been looked for yet; the
-    # time goes with one over the square of the smallest, so none smaller than count are looked for
+    # time goes with one over the square of the smallest, so none smaller than count are looked for,
+    # and none so large that the first look would have found them
     small = defaultdict(list)
     for i, faces in enumerate(found):
         if i not in again and len(faces) and _width(faces, photos[i]) < 2 * large:
             small[max(large // 2, int(_width(faces, photos[i]) / 20) * 10)].append(i)
     for least, members in small.items():
-        for i, faces in zip(members, detect([photos[i] for i in members], device, min_face=least)):
-            found[i].others = _others(faces, found[i])
+        some = [photos[i] for i in members]
+        for i, more in zip(members, detect(some, device, min_face=least, max_face=1.5 * large)):
+            found[i].others = _others(found[i], _apart(more.boxes, found[i].boxes))
     return [_largest(faces) for faces in found]
 
 
@@ -133,10 +137,16 @@ def _width(faces, photo):
     return (faces.boxes[0, 2] - faces.boxes[0, 0]) * min(1, MAX_SIDE / max(photo.shape))
 
 
-def _others(faces, largest):
-    """How many faces are at least half as wide as the largest, itself left out."""
-    width, widths = (one.boxes[:, 2] - one.boxes[:, 0] for one in (largest, faces))
-    return max(0, int((widths >= width[0] / 2).sum()) - 1)
+def _apart(boxes, known):
+    """The boxes that are not about a known face, nor about a part of one."""
+    return boxes[(share_of_smaller(boxes, known) <= 0.7).all(1)]
+
+
+def _others(faces, more=None):
+    """How many faces and further boxes are at least half as wide as the first, itself left out."""
+    boxes = faces.boxes if more is None else np.concatenate([faces.boxes, more])
+    widths = boxes[:, 2] - boxes[:, 0]
+    return int((widths >= widths[0] / 2).sum()) - 1
 
 
 def _middle_first(faces, photo):
@@ -150,7 +160,7 @@ def _middle_first(faces, photo):
 
 
 def _largest(faces):
-    others = max(faces.others, _others(faces, faces)) if len(faces) else 0
+    others = max(faces.others, _others(faces)) if len(faces) else 0
     return Detections(faces.boxes[:1], faces.scores[:1], faces.landmarks[:1], faces.turn, others)
 
 

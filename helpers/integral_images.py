@@ -44,7 +44,7 @@ def area_crops(
     (left, right), (top, bottom) = _parts(left, right, side), _parts(top, bottom, side)
     flat, first = sums.flatten(0, 2), photo[:, None] * height
 
-    def at(y, x):
+    def at(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         place = ((first + y) * width)[:, :, None] + x[:, None]
         return flat.index_select(0, place.flatten()).view(*place.shape, channels)
 

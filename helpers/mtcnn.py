@@ -7,6 +7,7 @@ package keeps its own as pickles. The cascade between them finds what that packa
 cuts all boxes out of integral images (integral_images.py) at once.
 """
 
+import math
 from functools import lru_cache
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def weights_digest() -> str:
 
 @torch.no_grad()
 def run_mtcnn(
-    photos: np.ndarray, device: str = "cpu", min_face: int = 20
+    photos: np.ndarray, device: str = "cpu", min_face: int = 20, max_face: float = math.inf
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Find the faces of photos of one size.
 
@@ -58,6 +59,7 @@ def run_mtcnn(
         photos: uint8 (N, H, W, 3).
         device: where the networks work.
         min_face: width of the smallest face, pixels.
+        max_face: larger faces are not looked for, though some are found, pixels.
 
     Returns:
         For each photo boxes (K, 4), scores (K,), 0 to 1, and landmarks (K, 5, 2), the largest face
@@ -65,7 +67,7 @@ def run_mtcnn(
     """
     mtcnn = load_mtcnn(device)
     sums = integral_images(torch.as_tensor(photos, device=device))
-    boxes, photo = _proposals(mtcnn["pnet"], sums, min_face)
+    boxes, photo = _proposals(mtcnn["pnet"], sums, min_face, max_face)
     boxes, photo, offsets = _passed(mtcnn["rnet"], sums, boxes, photo, 24)
     kept = batched_nms(boxes[:, :4], boxes[:, 4], photo, 0.7)
     boxes, photo = _square(_moved(boxes[kept], offsets[kept])), photo[kept]
@@ -79,11 +81,11 @@ def run_mtcnn(
     return [_largest_first(boxes[photo == i], landmarks[photo == i]) for i in range(len(photos))]
 
 
-def _proposals(network, sums, min_face):
+def _proposals(network, sums, min_face, max_face):
     """The first network at many scales -> square boxes (K, 5), scores last, and their photos."""
     height, width = (side - 1 for side in sums.shape[1:3])
     scale, found = CELL / min_face, []
-    while scale * min(height, width) >= CELL:
+    while scale * min(height, width, max_face) >= CELL:
         size = int(height * scale + 1), int(width * scale + 1)
         offsets, probabilities = _outputs(network, _centred(area_resize(sums, size)))
         photo, row, column = torch.nonzero(probabilities[:, 1] >= PROPOSED, as_tuple=True)
@@ -146,16 +148,21 @@ def _square(boxes):
 def _nms_by_smaller(boxes, photo, limit):
     """Which boxes stay, best first: no two of a photo share more than `limit` of the smaller."""
     apart = photo.astype(np.float32) * (boxes[:, :4].max(initial=0) + 1)
-    first, last = boxes[:, :2] + apart[:, None], boxes[:, 2:4] + apart[:, None]
-    area = (last - first + 1).prod(1)
+    corners = boxes[:, :4] + apart[:, None]
     left, kept = np.argsort(boxes[:, 4])[::-1], []
     while len(left):
-        best, left = left[0], left[1:]
-        kept.append(best)
-        common = np.minimum(last[best], last[left]) - np.maximum(first[best], first[left]) + 1
-        common = common.clip(min=0).prod(1)
-        left = left[common / np.minimum(area[best], area[left]) <= limit]
+        best, left = left[:1], left[1:]
+        kept.extend(best)
+        left = left[share_of_smaller(corners[best], corners[left])[0] <= limit]
     return kept
+
+
+def share_of_smaller(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Boxes (K, 4) and others (M, 4) -> (K, M), what both cover, as a share of the smaller."""
+    areas = [(some[:, 2:] - some[:, :2] + 1).prod(1) for some in (boxes, others)]
+    first = np.maximum(boxes[:, None, :2], others[:, :2])
+    last = np.minimum(boxes[:, None, 2:], others[:, 2:])
+    return (last - first + 1).clip(min=0).prod(2) / np.minimum.outer(*areas)
 
 
 def _largest_first(boxes, landmarks):
