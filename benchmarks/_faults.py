@@ -219,9 +219,9 @@ FAULTS = [
     ),
     (
         "comparison",
-        "a difference's interval is of 90 %",
-        "np.quantile(draws, [0.025, 0.975])\n    return f",
-        "np.quantile(draws, [0.05, 0.95])\n    return f",
+        "a difference's interval is not paired",
+        '- np.array(reference["tpr_resampled"])',
+        '- np.mean(reference["tpr_resampled"])',
     ),
     (
         "files",

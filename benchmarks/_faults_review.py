@@ -36,8 +36,8 @@ REVIEW = [
     (
         "intervals",
         "an interval of 90 %",
-        "t.ppf(0.025, n - 1)",
-        "t.ppf(0.05, n - 1)",
+        "t.ppf(0.025, people - 1)",
+        "t.ppf(0.05, people - 1)",
         "test_intervals -k slow_bootstrap",
     ),
     (

@@ -131,7 +131,7 @@ def gain(figures: dict, reference: dict) -> str:
     if not metrics.carries(FPRS[1], figures["pairs_of_people"]):
         return "too few people"
     draws = figures["resampled"][:, 1] - reference["resampled"][:, 1]
-    low, high = np.quantile(draws, [0.025, 0.975])
+    low, high = metrics.bootstrap_interval(draws, figures["people"])
     return f"{figures['tpr'][1] - reference['tpr'][1]:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 

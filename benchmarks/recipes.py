@@ -69,12 +69,14 @@ def over_folds(found: list[dict], pairs: int) -> dict:
         pairs: of people that stand behind all of them.
     """
     draws = np.mean([fold["resampled"] for fold in found], axis=0)
-    low, high = np.quantile(draws, [0.025, 0.975])
+    people = sum(fold["people"] for fold in found)
+    low, high = metrics.bootstrap_interval(draws, people)
     return {
         "tpr": float(np.mean([fold["tpr"] for fold in found])),
         "tpr_low": float(low),
         "tpr_high": float(high),
         "tpr_resampled": draws.tolist(),
+        "people": people,
         "pairs_of_people": pairs,
     }
 

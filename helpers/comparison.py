@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .intervals import bootstrap_interval
 from .pairs import carries
 from .runs import Run
 
@@ -74,26 +75,28 @@ def difference(results: dict, reference: dict) -> str:
     to tell apart are so for both.
 
     Args:
-        results, reference: what `figures` returned, with tpr and tpr_resampled.
+        results, reference: what `figures` returned, with tpr, tpr_resampled and people.
     """
-    if "tpr_resampled" not in results or "tpr_resampled" not in reference:
-        return ""  # measured before draws were kept
+    if not {"tpr_resampled", "people"} <= results.keys() & reference.keys():
+        return ""  # measured before these were kept
     if not _carried(results):
         return "too few people"
     draws = np.array(results["tpr_resampled"]) - np.array(reference["tpr_resampled"])
-    low, high = np.quantile(draws, [0.025, 0.975])
+    low, high = bootstrap_interval(draws, results["people"])
     return f"{results['tpr'] - reference['tpr']:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def over_seeds(runs: list[Run]) -> dict:
     """The figures of several trainings that differ in their seed alone: the mean, also by draw."""
     draws = np.mean([run.results["tpr_resampled"] for run in runs], axis=0)
-    low, high = np.quantile(draws, [0.025, 0.975])
+    people = runs[0].results["people"]
+    low, high = bootstrap_interval(draws, people)
     return {
         "tpr": float(np.mean([run.results["tpr"] for run in runs])),
         "tpr_low": float(low),
         "tpr_high": float(high),
         "tpr_resampled": draws.tolist(),
+        "people": people,
         "pairs_of_people": runs[0].results.get("pairs_of_people", np.inf),
     }
 

@@ -20,9 +20,9 @@ def figures(encoder: nn.Module, data: RecognitionData, loss: nn.Module | None = 
 
     Returns:
         Numbers, each `name` with `name_low` and `name_high`, its 95 % interval over people.
-        Of unseen identities: tpr at FPR 0.01, which rests on pairs_of_people; tpr_resampled, its
-        value in each bootstrap draw of these people, by which two encoders are compared in pairs;
-        recall@1, r_precision and map@r.
+        Of unseen identities: tpr at FPR 0.01, of people with two photos or more, and
+        pairs_of_people; tpr_resampled, its value in each bootstrap draw of these people, by which
+        two encoders are compared in pairs; recall@1, r_precision and map@r.
         Of held-out photos: knn_accuracy, and accuracy where the loss has a classifier.
     """
     return unseen_figures(encoder, data) | held_out_figures(encoder, data, loss)
@@ -40,6 +40,7 @@ def unseen_figures(encoder: nn.Module, data: RecognitionData, fpr: float | list 
         "tpr": found["tpr"],
         "tpr_low": found["low"],
         "tpr_high": found["high"],
+        "people": found["people"],
         "pairs_of_people": metrics.pairs_of_people(data.probe_labels, data.distractor_labels),
     }
     if np.ndim(fpr) == 0:

@@ -10,7 +10,12 @@ import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
 from . import gates
-from .intervals import at_the_edge, interval, summary  # noqa: F401  notebooks say metrics.interval
+from .intervals import (  # noqa: F401  notebooks say metrics.interval
+    at_the_edge,
+    bootstrap_interval,
+    interval,
+    summary,
+)
 from .pairs import (  # noqa: F401  and metrics.pairs
     carries,
     left_out,

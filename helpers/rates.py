@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 
 from . import gates
-from .intervals import at_the_edge
+from .intervals import at_the_edge, bootstrap_interval
 from .pairs import pairs_by_person
 
 BINS = 2**14  # of similarity, from -1 to 1: the first, rough look for a threshold
@@ -68,7 +68,8 @@ def verification_rate(
     Returns:
         A dict of tpr, threshold, low, high (95 % interval of the TPR; exact at the edge, see
         `at_the_edge`), fpr_low, fpr_high (interval of the FPR that the threshold itself has), each
-        shaped as fpr; negatives, their number; resampled (R, as fpr), the TPR of each draw.
+        shaped as fpr; negatives, their number; people, who have two photos or more; resampled
+        (R, as fpr), the TPR of each draw.
     """
     fpr, labels = gates.share(fpr), gates.labels(labels, len(embeddings))
     # gone through anew whenever all pairs are needed
@@ -85,13 +86,13 @@ def verification_rate(
     values = _largest(blocks, counts, ranks)
     threshold, steps = values[np.searchsorted(ranks, rank)], np.unique(values)[::-1]
     tprs, fprs = _resampled(blocks, photos, asked, steps, fpr, threshold, resamples, seed)
-    tpr = _share_above(positives, threshold)
-    low, high = at_the_edge(*_interval(tprs, fpr.shape), tpr, (photos[:asked] > 1).sum())
+    tpr, people = _share_above(positives, threshold), int((photos[:asked] > 1).sum())
+    low, high = at_the_edge(*bootstrap_interval(tprs, people), tpr, people)
     everything = threshold == -np.inf  # passes, whoever is drawn
-    fpr_range = dict(zip(("fpr_low", "fpr_high"), _interval(fprs, fpr.shape)))
+    fpr_range = dict(zip(("fpr_low", "fpr_high"), bootstrap_interval(fprs, asked)))
     tpr_range = {"low": np.where(everything, 1, low)[()], "high": np.where(everything, 1, high)[()]}
-    whole = {"tpr": tpr, "threshold": threshold, "negatives": total, "resampled": tprs}
-    return whole | tpr_range | fpr_range
+    whole = {"tpr": tpr, "threshold": threshold, "negatives": total, "people": people}
+    return whole | {"resampled": tprs} | tpr_range | fpr_range
 
 
 def _positives_and_counts(blocks):
@@ -107,12 +108,6 @@ def _ranks_to_resample(rank, total):
     """Resamples choose among thresholds of many ranks, well beyond the last that is asked for."""
     reach = min(total, max(3 * rank.max(), 100_000))
     return np.union1d(rank, np.append(np.geomspace(1, reach + 1, 1000).astype(int) - 1, reach))
-
-
-def _interval(rates, shape):
-    if not len(rates):
-        return np.full((2, *shape), np.nan)
-    return np.quantile(rates, [0.025, 0.975], axis=0)
 
 
 def _check(positives, negatives):

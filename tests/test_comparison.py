@@ -17,6 +17,7 @@ def figures(embeddings, people):
         "tpr_low": found["low"],
         "tpr_high": found["high"],
         "tpr_resampled": found["resampled"],
+        "people": found["people"],
     }
 
 
@@ -84,7 +85,7 @@ def test_a_second_act_counts_the_first(tmp_path):
 
 def test_the_mean_over_seeds_is_that_of_every_draw(tmp_path):
     runs = [
-        a_run(tmp_path / str(k), tpr=tpr, tpr_resampled=draws)
+        a_run(tmp_path / str(k), tpr=tpr, tpr_resampled=draws, people=12)
         for k, (tpr, draws) in enumerate([(0.4, [0.2, 0.6]), (0.8, [0.8, 0.8])])
     ]
     together = over_seeds(runs)
@@ -94,10 +95,11 @@ def test_the_mean_over_seeds_is_that_of_every_draw(tmp_path):
     assert 0.5 <= together["tpr_low"] <= together["tpr_high"] <= 0.7
 
 
-def test_the_interval_of_a_difference_holds_95_of_100_draws():
+@pytest.mark.parametrize("people, ends", [(10**6, (0.02, 0.98)), (12, (0.01, 0.99))])
+def test_the_interval_of_a_difference_is_wider_for_few_people(people, ends):
     draws = np.random.default_rng(0).permutation(np.linspace(0, 1, 401))
     results, reference = (
-        {"tpr": 0.5, "tpr_resampled": draws},
-        {"tpr": 0.0, "tpr_resampled": np.zeros(401)},
+        {"tpr": 0.5, "tpr_resampled": draws, "people": people},
+        {"tpr": 0.0, "tpr_resampled": np.zeros(401), "people": people},
     )
-    assert difference(results, reference) == "+0.50 [+0.03, +0.97]"
+    assert difference(results, reference) == "+0.50 [+{:.2f}, +{:.2f}]".format(*ends)
