@@ -115,9 +115,7 @@ def test_identification_intervals_count_a_person_as_often_as_drawn():
         rates.append(
             metrics.tpr_at_fpr(np.repeat(similarity, weight), np.repeat(same, weight), fpr)[0]
         )
-    assert np.allclose(
-        [got["low"], got["high"]], metrics.bootstrap_interval(rates, 10), atol=0.01
-    )
+    assert np.allclose([got["low"], got["high"]], metrics.bootstrap_interval(rates, 10), atol=0.01)
 
 
 def test_retrieval_agrees_with_the_oracle(unit_embeddings):

@@ -16,7 +16,12 @@ def test_a_choice_is_compared_with_the_first_one_over_all_seeds(monkeypatch):
         rates = {label: loss + change["seed"] / 100 for label, change in variants.items()}
         return {
             label: SimpleNamespace(
-                results={"tpr": tpr, "tpr_resampled": [tpr] * 3, "pairs_of_people": 66, "people": 12}
+                results={
+                    "tpr": tpr,
+                    "tpr_resampled": [tpr] * 3,
+                    "people": 12,
+                    "pairs_of_people": 66,
+                }
             )
             for label, tpr in rates.items()
         }
