@@ -84,7 +84,8 @@ def run_mtcnn(
 def _proposals(network, sums, min_face, max_face):
     """The first network at many scales -> square boxes (K, 5), scores last, and their photos."""
     height, width = (side - 1 for side in sums.shape[1:3])
-    scale, found = CELL / min_face, []
+    scale = CELL / min_face
+    found = [(torch.zeros(0, 9, device=sums.device), torch.zeros(0, device=sums.device).long())]
     while scale * min(height, width, max_face) >= CELL:
         size = int(height * scale + 1), int(width * scale + 1)
         offsets, probabilities = _outputs(network, _centred(area_resize(sums, size)))

@@ -164,6 +164,11 @@ def test_the_detector_finds_what_facenet_pytorchs_finds(colour):
                 assert np.allclose(mine, np.asarray(list(other), np.float32), atol=1e-3)
 
 
+def test_a_photo_smaller_than_the_smallest_face_has_none():
+    [(boxes, scores, landmarks)] = mtcnn.run_mtcnn(np.zeros((1, 15, 15, 3), np.uint8))
+    assert (boxes.shape, scores.shape, landmarks.shape) == ((0, 4), (0,), (0, 5, 2))
+
+
 @pytest.mark.parametrize("size", [(24, 24), (61, 47), (200, 5)])
 def test_integral_images_resize_as_torch_by_area(colour, size):
     photos = torch.stack([colour, colour.flip(2)])
