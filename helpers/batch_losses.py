@@ -183,10 +183,10 @@ class TripletLoss(nn.Module):
 class ContrastiveLoss(nn.Module):
     """Of all other photos in the batch, those of the same person should be the likeliest.
 
-    A softmax over the batch: supervised contrastive learning, Khosla et al. 2020,
-    https://arxiv.org/abs/2004.11362 (the loss with the mean outside the logarithm). It learns no
-    centres, so it suits many people with few photos each; the batch has to be large (hundreds) to
-    hold hard negatives.
+    A softmax over the batch: the supervised contrastive loss (SupCon), Khosla et al. 2020,
+    https://arxiv.org/abs/2004.11362 (with the mean outside the logarithm), and not the older
+    contrastive loss of single pairs. It learns no centres, so it suits many people with few photos
+    each; the batch has to be large (hundreds) to hold hard negatives.
 
     Args:
         s: what the cosines are multiplied by, one over the paper's temperature; above 0.
