@@ -104,12 +104,12 @@ def predict(options: argparse.Namespace, recogniser: Recogniser) -> tuple[dict, 
     answer(
         options,
         f"The threshold is {threshold:.2f}: a share of {options.fpr:g}{interval} of pairs of "
-        "different people is more alike. A larger --fpr accepts more pairs, and more wrong ones.",
+        "different people is more alike. A larger --fpr accepts more pairs, and more false ones.",
     )
     if UNDECIDED in verdicts:
         answer(
             options,
-            "Undecided: the similarity and the threshold that was asked for point different ways.",
+            "Undecided: the threshold for this FPR and the probability point different ways.",
         )
     result = {"pairs": pairs, "threshold": round(threshold, 4), "skipped": skipped}
     return result, 2 if skipped else int(not all(pair["same"] for pair in pairs))

@@ -17,15 +17,15 @@ SAME, DIFFERENT, UNDECIDED = "the same person", "different people", "undecided"
 class Verification:
     """What `verify` answers about two faces.
 
-    same: is the similarity above the threshold?
+    same: is the verdict "the same person"? False if it is undecided, on either side.
     verdict: "the same person", "different people", or "undecided" where the threshold and the
         probability point different ways.
     similarity: the cosine of the two embeddings, -1 to 1.
     threshold: the cosine that a share fpr of the pairs of different people exceeds.
     fpr: the tolerated share of false matches, 0 to 1.
     probability: of one person, if beforehand one and two people were equally likely.
-    hints: sentences about what speaks against trusting either face, such as that its photo shows
-        others; empty for good ones.
+    hints: warnings about either face, as sentences, such as that its photo shows others; empty
+        for good ones.
     """
 
     same: bool
@@ -46,7 +46,7 @@ class Identification:
     similarity: the cosine with that person's most similar photo, -1 to 1.
     threshold: what the similarity must exceed for a name.
     box: left, top, right, bottom in pixels of the photo.
-    hints: sentences about what speaks against trusting this face; empty for a good one.
+    hints: warnings about this face, as sentences; empty for a good one.
     """
 
     name: str | None
@@ -73,12 +73,13 @@ def verdict(similarity: float, verifier: Verifier, fpr: float = 0.01) -> str:
 
 def compare(first: Face, second: Face, verifier: Verifier, fpr: float = 0.01) -> Verification:
     """Are two faces of one person? See `Verification`."""
-    similarity, threshold = float(first.embedding @ second.embedding), verifier.threshold(fpr)
+    similarity = float(first.embedding @ second.embedding)
+    found = verdict(similarity, verifier, fpr)
     return Verification(
-        same=similarity > threshold,
-        verdict=verdict(similarity, verifier, fpr),
+        same=found == SAME,
+        verdict=found,
         similarity=similarity,
-        threshold=threshold,
+        threshold=verifier.threshold(fpr),
         fpr=fpr,
         probability=float(verifier.probability(similarity)),
         hints=(*doubts([first]), *doubts([second])),
@@ -137,7 +138,8 @@ def clusters(similarity: np.ndarray, threshold: float) -> np.ndarray:
     """Who belongs together, without names.
 
     Agglomerative clustering, average linkage: groups are joined as long as their photos' mean
-    similarity is above the threshold.
+    similarity is above the threshold. That a threshold of single pairs serves here is a choice: a
+    mean varies less than one cosine, so for groups of several photos it should be a strict one.
 
     Args:
         similarity: cosines (N, N).

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from helpers import metrics
-from helpers.verdicts import clusters, verdict
+from helpers.pipeline import Face
+from helpers.verdicts import clusters, compare, verdict
 from helpers.verification import FPRS, Verifier, measure
 
 
@@ -191,6 +193,11 @@ def test_a_verdict_never_contradicts_its_probability(similarity, fpr, expected):
         pairs=100,
     )
     assert verdict(similarity, verifier, fpr) == expected
+    one, other = (
+        Face(0, np.zeros(4), 1, np.zeros((5, 2)), 0, torch.zeros(3, 112, 112), np.array(embedding))
+        for embedding in ((1, 0), (similarity, (1 - similarity**2) ** 0.5))
+    )
+    assert compare(one, other, verifier, fpr).same == (expected == "the same person")
     likely = verifier.probability(similarity) >= 0.5
     assert not (expected == "the same person" and not likely) and not (
         expected == "different people" and likely
