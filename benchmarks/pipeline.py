@@ -75,8 +75,8 @@ def measured(pipeline: FacePipeline | _peers.Peer, photos: FaceSet, threshold: f
 def with_misses(embeddings: np.ndarray, rows: np.ndarray, photos: int) -> np.ndarray:
     """Unit embeddings of all photos (N, D + misses), those without a face among them.
 
-    Such a photo has a direction of its own, so it is like nobody, and every right pair with it is
-    missed. rows: the numbers of the photos that have embeddings (M, D).
+    Such a photo has a direction of its own, so it is like nobody, and every positive pair with it
+    is missed. rows: the numbers of the photos that have embeddings (M, D).
     """
     misses = np.setdiff1d(np.arange(photos), rows)
     result = np.zeros((photos, embeddings.shape[1] + len(misses)), np.float32)
@@ -176,8 +176,8 @@ def print_table(result: dict, photos: int, people: int) -> None:
     )
     print(
         f"verdicts at the kept threshold for FPR 0.01: precision {result['precision']:.3f}; "
-        f"of right pairs "
-        f"{result['recall']:.3f} pass, of wrong ones {result['fpr']:.4f}"
+        f"of positive pairs "
+        f"{result['recall']:.3f} pass, of negative ones {result['fpr']:.4f}"
     )
     for what, r in (
         ("all photos, one without a face being a miss", result["all"]),

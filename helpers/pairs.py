@@ -80,7 +80,7 @@ def pairs_of_people(labels: np.ndarray, distractor_labels: np.ndarray | None = N
 def carries(fpr: float | np.ndarray, number: int) -> np.ndarray:
     """Whether so many pairs of people can carry a rate at this FPR: FPR times number rounds to one.
 
-    A hundred photos of each of two people are 10,000 wrong pairs, but of one pair of people:
+    A hundred photos of each of two people are 10,000 negative pairs, but of one pair of people:
     whether just these two look alike says nothing about an FPR of 0.001, however many photos there
     are.
     """

@@ -110,7 +110,7 @@ class Face:
     others: int = 0
 
     def hints(self) -> list[str]:
-        """What speaks against trusting this face, as sentences; none for a good one."""
+        """Warnings about this face, as sentences; none for a good one."""
         side, blur, found = int((self.box[2:] - self.box[:2]).min()), sharpness(self.face), []
         if side < SMALLEST:
             found.append(f"small: {side} pixels wide, {SMALLEST} or more are better")

@@ -65,9 +65,9 @@ def train_recogniser(
 def recogniser(settings: Settings, data: RecognitionData) -> tuple[nn.Module, Verifier]:
     """The encoder that the settings name for notebook 5, and its Verifier.
 
-    The thresholds of the shipped one, and of a file's, were measured on unseen identities when it
-    was trained. Those of notebook 3's ("trained") are measured here, on the first half of the
-    probe identities.
+    The thresholds of the shipped one were measured on people not trained on here (SFace may have
+    seen them), those of a file on whomever its maker took. Those of notebook 3's ("trained") are
+    measured here, on the first half of the probe identities.
     """
     if settings.recogniser != "trained":
         path = recogniser_source(settings)

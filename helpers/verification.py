@@ -81,8 +81,8 @@ class Verifier:
             raise ValueError(f"The FPR must be one number, such as 0.01; this is {fpr!r:.80}.")
         if not low * (1 - 1e-9) <= gates.share(fpr) <= high * (1 + 1e-9):
             raise ValueError(
-                f"An FPR of {fpr:g} was not measured: {self.people} unseen people with "
-                f"{self.pairs:,} wrong pairs say something between {low:.2g} and {high:.2g}."
+                f"An FPR of {fpr:g} was not measured: {self.people} people with "
+                f"{self.pairs:,} negative pairs say something between {low:.2g} and {high:.2g}."
             )
         return fpr
 

@@ -63,7 +63,7 @@ def identify(
     far: float | None = None,
     recogniser: Recogniser | None = None,
 ) -> list[Identification]:
-    """Whose faces are on a photo?
+    """Whose faces are in a photo?
 
     Args:
         photo: as for `verify`.
