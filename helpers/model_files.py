@@ -94,7 +94,7 @@ def origin(landmarks: str, people: Iterable[str] = ()) -> dict[str, str]:
 def doubts_about(
     source: str | Path, landmarks: str | None = None, people: Iterable[str] = ()
 ) -> list[str]:
-    """What speaks against measuring an encoder so, as sentences; [] if nothing is known to.
+    """Reasons not to measure an encoder so, as sentences; [] if none is known.
 
     Args:
         source: its file, or the name of a borrowed one, of which nothing is known.
