@@ -4,42 +4,29 @@ The result is what --json prints; the code is the exit code, see `helpers.__main
 """
 
 import argparse
+import math
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 
-from . import metrics, plots
+from . import metrics
 from .aligned_data import unseen_faces
 from .arrange import arrange
-from .command_output import answer, make_folder, save_figure
+from .command_output import answer, make_folder
 from .comparison import shown
 from .embedding_map import embedding_map
 from .encoders import embed
-from .enrolment import enrol_folder
 from .evaluation import unseen_figures
-from .faces import folder_of_people
-from .files import short_name
 from .forget import forget
-from .gallery import Gallery, name_or_unknown
-from .model_files import (
-    doubts_about,
-    load_encoder,
-    load_verifier,
-    save_verifier,
-)
+from .identify_photos import identify
+from .model_files import MODELS, doubts_about, load_encoder, load_verifier, save_verifier
 from .networks import hourglass, hourglass_id, recogniser_source
-from .photos import PhotoError, guard
-from .pipeline import (
-    FacePipeline,
-    doubts,
-    faces_of,
-    longest_side,
-    no_face,
-    read_smaller,
-)
+from .photos import PhotoError
+from .pipeline import FacePipeline, doubts, faces_of, no_face, read_smaller
 from .setting_flags import settings_of
-from .verdicts import UNDECIDED, name_faces
+from .settings import FIELDS
+from .verdicts import UNDECIDED
 from .verification import Verifier, measure
 from .who_is_who import Recogniser, verify
 
@@ -115,88 +102,6 @@ def predict(options: argparse.Namespace, recogniser: Recogniser) -> tuple[dict, 
     return result, 2 if skipped else int(not all(pair["same"] for pair in pairs))
 
 
-def identify(options: argparse.Namespace, recogniser: Recogniser) -> tuple[dict, int]:
-    """Every face of some photos, named after the most similar person of a gallery, or unknown."""
-    pipeline, verifier = recogniser
-    known, results, skipped = new_gallery(options, pipeline), [], []
-    tell_threshold(options, verifier, len(known))
-    for number, (path, photo, faces, sentence) in enumerate(
-        faces_of(pipeline, read_smaller, options.photos, most=8), 1
-    ):
-        if not faces:
-            skipped += [sentence] if sentence else []
-            answer(options, sentence or no_face(path))  # the others still get their answers
-            continue
-        found = name_faces(faces, known, verifier, options.fpr)
-        labels = [f"{name_or_unknown(one.name)} {one.similarity:.2f}" for one in found]
-        shrunk = max(1, longest_side(path) / max(photo.shape))  # it was read smaller
-        for one, label in zip(found, labels):
-            results.append(
-                {
-                    "photo": path,
-                    "box": [round(side * shrunk) for side in one.box],
-                    "name": one.name,
-                    "nearest": one.nearest,
-                    "similarity": round(one.similarity, 4),
-                    "hints": list(one.hints),
-                }
-            )
-            nearest = [f"most like {name_or_unknown(one.nearest)}"] if one.name is None else []
-            answer(options, "; ".join([f"{path}: {label}", *nearest, *one.hints]))
-        picture = options.out / "identify" / f"{short_name(f'{number}_{Path(path).stem}')}.png"
-        with guard(path, lambda sentence: answer(options, sentence)):
-            named = [one.name is not None for one in found]
-            save_figure(plots.boxes_on(photo, faces, labels, named), picture)
-    result = {
-        "faces": results,
-        "threshold": round(verifier.gallery_threshold(len(known), options.fpr), 4),
-        "enrolled": len(known),
-        "skipped": skipped,
-    }
-    return result, 2 if len(skipped) == len(options.photos) else 0
-
-
-def tell_threshold(options: argparse.Namespace, verifier: Verifier, photos: int) -> None:
-    """What a face needs for a name, and what this costs in a large gallery."""
-    if (least := verifier.fprs[0] * photos) > options.fpr:
-        answer(
-            options,
-            f"{photos} photos are many for this recogniser: up to {min(1, least):.2g} of all "
-            "faces of people not enrolled may get a name.",
-        )
-    answer(
-        options,
-        "A face gets a name if it is more similar than "
-        f"{verifier.gallery_threshold(photos, options.fpr):.2f} to an enrolled photo; --fpr "
-        f"{min(0.5, options.fpr * 10):g} names more faces, and more of them wrongly (now "
-        f"{options.fpr:g}).",
-    )
-
-
-def new_gallery(options: argparse.Namespace, pipeline: FacePipeline) -> Gallery:
-    """The largest face of every photo in a folder of people, enrolled; the others are told."""
-    name = short_name(replace(options.settings, dataset=options.gallery).dataset_name)
-    people = folder_of_people(options.gallery)
-    for note in people.notes:
-        answer(options, note)
-    known = enrol_folder(
-        pipeline,
-        people,
-        options.out / "gallery" / f"{name}.safetensors",
-        lambda sentence: answer(options, sentence),
-    )
-    if not len(known):
-        raise ValueError(
-            f"{options.gallery}: none of the {len(people)} photos shows a face that the detector "
-            "finds, so nobody is enrolled."
-        )
-    answer(
-        options,
-        f"{len(known)} of {len(people)} photos enrolled, of {len(set(known.people))} people",
-    )
-    return known
-
-
 def people_in(options: argparse.Namespace) -> SimpleNamespace:
     """The aligned faces of a folder of people; what was left out is told."""
     settings = replace(options.settings, dataset=options.folder, split="")
@@ -205,6 +110,8 @@ def people_in(options: argparse.Namespace) -> SimpleNamespace:
 
 def evaluate(options: argparse.Namespace, pipeline: FacePipeline) -> tuple[dict, int]:
     """Verification rate and retrieval of unseen people; with --save their thresholds are saved."""
+    if options.save:
+        refuse_to_change_models(options)
     data = people_in(options)
     people = [data.probe_names[label] for label in set(data.probe_labels)]
     for sentence in doubts_about(options.encoder, data.landmarks, people):
@@ -212,7 +119,8 @@ def evaluate(options: argparse.Namespace, pipeline: FacePipeline) -> tuple[dict,
     result = unseen_figures(pipeline.encoder, data, FPRS)
     if options.save:
         verifier = measure(embed(pipeline.encoder, data.probe), data.probe_labels)
-        save_verifier(options.encoder, verifier, data.landmarks)
+        saved = save_verifier(options.encoder, verifier, data.landmarks)
+        tell_saved(options, verifier, saved)
     for key in ("recall@1", "r_precision", "map@r"):
         answer(options, f"{key:20s} {shown(result, key)}")
     number = result["pairs_of_people"]
@@ -226,6 +134,30 @@ def evaluate(options: argparse.Namespace, pipeline: FacePipeline) -> tuple[dict,
         "photos": len(data.probe),
         "skipped": data.skipped,
     }, 0
+
+
+def refuse_to_change_models(options: argparse.Namespace) -> None:
+    """Thresholds replace those of a model that ships only if --recogniser names its file."""
+    file = Path(options.encoder)
+    if options.recogniser in (None, "shipped") and file.resolve().parent == MODELS.resolve():
+        raise ValueError(
+            f"--save would replace the thresholds of {file.name} in models/, which every command "
+            f"uses: copy that file and give --recogniser COPY, or give --recogniser {file} if that "
+            "is what you want."
+        )
+
+
+def tell_saved(options: argparse.Namespace, verifier: Verifier, saved: Path) -> None:
+    """Where the thresholds lie now, and whether they reach the default FPR."""
+    answer(options, f"The thresholds are saved in {saved}, in place of those before.")
+    default, least = FIELDS["fpr"].default, verifier.fprs[0]
+    if least > default:
+        answer(
+            options,
+            f"Warning: {verifier.people} people are too few for the default FPR of {default:g}, at "
+            f"which predict and arrange will now fail: the smallest that these thresholds offer is "
+            f"--fpr {math.ceil(least * 1000) / 1000:g}. More people offer smaller ones.",
+        )
 
 
 def draw_map(options: argparse.Namespace, pipeline: FacePipeline) -> tuple[dict, int]:

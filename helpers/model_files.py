@@ -143,16 +143,23 @@ def thresholds_file(source: str | Path) -> Path:
     return Path(load_settings().data_dir) / "thresholds" / f"{name}.json"
 
 
-def save_verifier(source: str | Path, verifier: Verifier, landmarks: str = "") -> None:
+def save_verifier(source: str | Path, verifier: Verifier, landmarks: str = "") -> Path:
     """Save the thresholds of an encoder: in its file, or, if it is borrowed, beside the data.
 
-    landmarks: the id of what aligned the faces that they were measured on, see `hourglass_id`; it
-    stays with an encoder's own file.
+    Args:
+        source: the encoder's file, or its name.
+        verifier: the thresholds.
+        landmarks: the id of what aligned the faces that they were measured on, see `hourglass_id`;
+            it stays with an encoder's own file.
+
+    Returns:
+        The file that they lie in now.
     """
     if _is_borrowed(source):
         write_text(thresholds_file(source), verifier.to_text())
-    else:
-        save_note(source, verifier=verifier.to_text(), measured_with=landmarks)
+        return thresholds_file(source)
+    save_note(source, verifier=verifier.to_text(), measured_with=landmarks)
+    return Path(source)
 
 
 def load_verifier(source: str | Path) -> Verifier:

@@ -35,7 +35,13 @@ from helpers.gallery import Gallery
 from helpers.interactive import read_uploads
 from helpers.landmarks import HeatmapLoss, StackedHourglass
 from helpers.losses import CrossEntropy, MarginHead
-from helpers.model_files import SHIPPED_RECOGNISER, load_verifier, save_verifier, thresholds_file
+from helpers.model_files import (
+    SHIPPED_RECOGNISER,
+    load_verifier,
+    save_model,
+    save_verifier,
+    thresholds_file,
+)
 from helpers.occlusion import MaskAugmentation
 from helpers.photo_names import person_in
 from helpers.photos import PhotoError, read_photo
@@ -341,6 +347,37 @@ def test_an_empty_path_is_no_folder(words, capsys):
     assert stop.value.code == 2 and "is empty: " in capsys.readouterr().err
     with pytest.raises(ValueError, match="path is empty"):
         folder_of_people("")
+
+
+def test_thresholds_of_a_model_that_ships_change_only_if_its_file_is_named(
+    tmp_path, some_orl, monkeypatch, capsys
+):
+    """Once, `evaluate PEOPLE --save` replaced them, and predict failed at the default FPR."""
+    models = tmp_path / "models"
+    models.mkdir()
+    file = models / "recogniser.safetensors"
+    encoder = Encoder("resnet10_small", 16, 32).eval()
+    save_model(encoder, file, verifier=load_verifier(SHIPPED_RECOGNISER).to_text())
+    monkeypatch.setattr("helpers.commands.MODELS", models)
+    monkeypatch.setattr("helpers.networks.SHIPPED_RECOGNISER", file)
+    monkeypatch.chdir(tmp_path)
+    for k in range(len(some_orl)):
+        path = tmp_path / "people" / some_orl.names[some_orl.labels[k]] / f"{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(some_orl.photo(k).permute(1, 2, 0).numpy()).save(path)
+    before = file.read_bytes()
+    words = ["evaluate", "people", "--hourglass", "mtcnn", "--save"]
+    for more in ([], ["--recogniser", "shipped"]):
+        assert command([*words, *more]) == 2 and file.read_bytes() == before
+        assert "copy that file and give --recogniser COPY" in capsys.readouterr().err
+    assert command([*words, "--recogniser", "models/recogniser.safetensors"]) == 0
+    said = capsys.readouterr().out
+    least = load_verifier(file).fprs[0]
+    assert f"saved in {Path('models', 'recogniser.safetensors')}" in said
+    assert "Warning: 6 people are too few for the default FPR of 0.01" in said
+    offered = float(said.split("offer is --fpr ")[1].split(". ")[0])
+    assert least <= offered < least + 0.001
+    load_verifier(file).threshold(offered)
 
 
 def test_what_cannot_be_written_is_said_before_the_work(tmp_path, capsys, monkeypatch):
