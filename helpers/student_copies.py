@@ -3,22 +3,27 @@
     python -m helpers.student_copies            write them to student/
 
 An emptied cell keeps its first comment, which says what to compute, and `...`; the asserts after
-it stay, and grade. The copies are made from the notebooks of the course and never edited by hand.
+it stay, and grade. A copy that somebody has worked in since it was made is left alone.
 """
 
+import argparse
+import hashlib
 import json
 import re
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FOLDER = "student"
 NOTEBOOKS = "[1-5]_*.ipynb"
+MADE = "sources_as_made"  # in a copy's metadata: a digest of its sources, as they were written
 GO_UP = """# This copy lies in student/, the course one folder above it.
 import os
 
 if os.path.isdir("../helpers"):
     os.chdir("..")"""
 LINK = re.compile(r"(\]\(|src=\")(?![a-z]+:|#|/|attachment:|[1-5]_\w+\.ipynb)([^)\"\s]+)")
+COLAB = re.compile(r"(colab\.research\.google\.com/github/[^)\s]+/)([1-5]_\w+\.ipynb)")
 
 
 def emptied(source: str) -> str:
@@ -54,11 +59,26 @@ def student_copy(notebook: dict) -> dict:
             source = emptied(source) if "solution" in tags else source
             cells.append(_code(source, cell["id"], tags))
         else:
-            source = LINK.sub(r"\1../\2", source)
+            source = COLAB.sub(rf"\1{FOLDER}/\2", LINK.sub(r"\1../\2", source))
             cells.append(cell | {"source": source.splitlines(keepends=True)})
     first = next(k for k, cell in enumerate(cells) if cell["cell_type"] == "code")
     cells.insert(first, _code(GO_UP, "go-up", []))
-    return notebook | {"cells": cells}
+    metadata = notebook.get("metadata", {}) | {MADE: _sources(cells)}
+    return notebook | {"cells": cells, "metadata": metadata}
+
+
+def worked_in(path: Path) -> bool:
+    """Do the sources of a copy differ from those it was made with? True if that can't be known."""
+    try:
+        copy = json.loads(path.read_text(encoding="utf-8"))
+        return copy["metadata"].get(MADE) != _sources(copy["cells"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return True
+
+
+def _sources(cells):
+    text = "\0".join(f"{cell['cell_type']} {''.join(cell['source'])}" for cell in cells)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _code(source, name, tags):
@@ -85,8 +105,27 @@ def student_copies(root: Path = ROOT) -> dict[Path, str]:
     return copies
 
 
-if __name__ == "__main__":
-    for target, content in student_copies().items():
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """Write the copies; those that somebody worked in only with --force. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.student_copies",
+        description=f"Write the student copies of the notebooks to {FOLDER}/.",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="also replace copies that somebody has worked in"
+    )
+    force, code = parser.parse_args(arguments).force, 0
+    for target, content in student_copies(root).items():
+        name = target.relative_to(root)
+        if target.exists() and not force and worked_in(target):
+            print(f"left alone: {name} was edited since it was made; --force replaces it")
+            code = 1
+            continue
         target.parent.mkdir(exist_ok=True)
         target.write_text(content, encoding="utf-8")
-        print(f"written: {target.relative_to(ROOT)}")
+        print(f"written: {name}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.student_copies import emptied, student_copies, student_copy
+from helpers.student_copies import emptied, main, student_copies, student_copy
 
 ROOT = Path(__file__).parents[1]
 COPIES = student_copies()
@@ -54,10 +54,48 @@ def test_a_copy_loses_solutions_and_outputs_and_keeps_asserts_and_links():
     assert notebook["cells"][1]["source"] == ["# Your turn: c\n", "c = 3"], "the course stays"
 
 
+def test_a_copy_opens_itself_in_colab_and_not_the_solved_notebook():
+    base = "https://colab.research.google.com/github/a/b/blob/main/"
+    badge = f"[![Open](https://colab.research.google.com/x.svg)]({base}3_triplet.ipynb)"
+    cells = student_copy({"cells": [cell(badge, "markdown"), cell("1")]})["cells"]
+    assert "".join(cells[0]["source"]) == badge.replace("3_", "student/3_")
+
+
+def test_a_copy_that_somebody_worked_in_is_replaced_by_force_alone(tmp_path, capsys):
+    """Once, even --help wrote all five copies over a student's work."""
+    notebook = {"cells": [cell("# Your turn: c\nc = 3", tags=["solution"]), cell("assert c")]}
+    for name in ("1_a.ipynb", "2_b.ipynb"):
+        (tmp_path / name).write_text(json.dumps(notebook))
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"], tmp_path)
+    assert stop.value.code == 0 and not (tmp_path / "student").exists()
+    assert main([], tmp_path) == 0 and main([], tmp_path) == 0, "nobody worked in them"
+    mine, other = (tmp_path / "student" / name for name in ("1_a.ipynb", "2_b.ipynb"))
+    fresh = mine.read_text(encoding="utf-8")
+    work = json.loads(fresh)
+    work["cells"][0]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "hi"}]
+    mine.write_text(json.dumps(work))
+    assert main([], tmp_path) == 0, "a run alone is no work"
+    work["cells"][1]["source"] = ["c = 5"]
+    mine.write_text(json.dumps(work))
+    capsys.readouterr()
+    assert main([], tmp_path) == 1 and json.loads(mine.read_text()) == work
+    said = capsys.readouterr().out
+    assert (
+        "left alone: student" in said
+        and "--force" in said
+        and f"written: {Path('student', other.name)}" in said
+    )
+    del work["metadata"]
+    mine.write_text(json.dumps(work))
+    assert main([], tmp_path) == 1, "a copy of which nothing is known may be somebody's work"
+    assert main(["--force"], tmp_path) == 0 and mine.read_text(encoding="utf-8") == fresh
+
+
 @pytest.mark.parametrize("path", COPIES, ids=lambda path: path.name)
 def test_student_copies_are_up_to_date(path):
     assert path.exists() and path.read_text(encoding="utf-8") == COPIES[path], (
-        f"{path.name} is out of date: run `python -m helpers.student_copies`"
+        f"{path.name} is out of date: run `python -m helpers.student_copies --force`"
     )
 
 
