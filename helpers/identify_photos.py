@@ -8,7 +8,7 @@ from . import plots
 from .command_output import answer, save_figure
 from .enrolment import enrol_folder
 from .faces import folder_of_people
-from .files import short_name
+from .files import append_csv, read_csv, short_name
 from .gallery import Gallery, name_or_unknown
 from .photos import guard
 from .pipeline import FacePipeline, faces_of, longest_side, no_face, read_smaller
@@ -16,12 +16,16 @@ from .verdicts import name_faces
 from .verification import Verifier
 from .who_is_who import Recogniser
 
+LIST = "pictures.csv"  # beside them: each with its photo and the names on it
+
 
 def identify(options: argparse.Namespace, recogniser: Recogniser) -> tuple[dict, int]:
     """Every face of some photos, named after the most similar person of a gallery, or unknown."""
     pipeline, verifier = recogniser
     known, results, skipped = new_gallery(options, pipeline), [], []
     tell_threshold(options, verifier, len(known))
+    folder = options.out / "identify"
+    clear_pictures(folder)
     for number, (path, photo, faces, sentence) in enumerate(
         faces_of(pipeline, read_smaller, options.photos, most=8), 1
     ):
@@ -45,10 +49,15 @@ def identify(options: argparse.Namespace, recogniser: Recogniser) -> tuple[dict,
             )
             nearest = [f"most like {name_or_unknown(one.nearest)}"] if one.name is None else []
             answer(options, "; ".join([f"{path}: {label}", *nearest, *one.hints]))
-        picture = options.out / "identify" / f"{short_name(f'{number}_{Path(path).stem}')}.png"
+        picture = folder / f"{short_name(f'{number}_{Path(path).stem}')}.png"
+        folder.mkdir(exist_ok=True)
+        names = [one.name for one in found if one.name is not None]
+        append_csv(folder / LIST, ("picture", "photo", "names"), [(picture.name, path, *names)])
         with guard(path, lambda sentence: answer(options, sentence)):
             named = [one.name is not None for one in found]
             save_figure(plots.boxes_on(photo, faces, labels, named), picture)
+    if results:
+        answer(options, f"written to {folder}/: the photos, with a frame and a name on each face")
     result = {
         "faces": results,
         "threshold": round(verifier.gallery_threshold(len(known), options.fpr), 4),
@@ -56,6 +65,14 @@ def identify(options: argparse.Namespace, recogniser: Recogniser) -> tuple[dict,
         "skipped": skipped,
     }
     return result, 2 if len(skipped) == len(options.photos) else 0
+
+
+def clear_pictures(folder: Path) -> None:
+    """Delete the pictures that an earlier `identify` drew here, those of its list alone."""
+    for name, *_ in read_csv(folder / LIST)[1:]:
+        if Path(name).name == name:
+            (folder / name).unlink(missing_ok=True)
+    (folder / LIST).unlink(missing_ok=True)
 
 
 def tell_threshold(options: argparse.Namespace, verifier: Verifier, photos: int) -> None:
@@ -66,12 +83,15 @@ def tell_threshold(options: argparse.Namespace, verifier: Verifier, photos: int)
             f"{photos} photos are many for this recogniser: up to {min(1, least):.2g} of all "
             "faces of people not enrolled may get a name.",
         )
+    advice, more = f" (--fpr {options.fpr:g}).", min(0.5, options.fpr * 10)
+    if more > options.fpr:
+        advice = (
+            f"; --fpr {more:g} names more faces, and more of them wrongly (now {options.fpr:g})."
+        )
     answer(
         options,
         "A face gets a name if it is more similar than "
-        f"{verifier.gallery_threshold(photos, options.fpr):.2f} to an enrolled photo; --fpr "
-        f"{min(0.5, options.fpr * 10):g} names more faces, and more of them wrongly (now "
-        f"{options.fpr:g}).",
+        f"{verifier.gallery_threshold(photos, options.fpr):.2f} to an enrolled photo{advice}",
     )
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 from helpers import enrol, gates, identify, load_recogniser, networks, verify
 from helpers.__main__ import main as command
 from helpers.__main__ import parse
-from helpers.aligned_set import OWN_FILES, face_file
+from helpers.aligned_set import COLUMNS, OWN_FILES, face_file
 from helpers.augment import Degrade, Jitter
 from helpers.debug_sheet import debug_folder, write_debug_sheet
 from helpers.digests import digest
@@ -158,6 +158,54 @@ def test_a_person_called_space_can_be_forgotten(tmp_path):
     known.save(tmp_path / "out" / "gallery" / "g.safetensors")
     forget(" ", tmp_path / "data", tmp_path / "runs", tmp_path / "out")
     assert Gallery.load(tmp_path / "out" / "gallery" / "g.safetensors").people == ["bob"]
+
+
+ARRANGED = "arrange/groups.csv", "photo,group\nada_1,0\nada_2,0\nbob/1,1\n"
+DRAWN = "identify/pictures.csv", "picture,photo,names\n1_x.png,/people/x.png,eva\n"
+
+
+@pytest.mark.parametrize(
+    "table, rows, name", [(*ARRANGED, "ada"), (*ARRANGED, "bob"), (*DRAWN, "eva"), (*DRAWN, "x")]
+)
+def test_people_of_photos_side_by_side_are_forgotten_by_the_photos_names(
+    tmp_path, table, rows, name
+):
+    """Once, `forget ada` after `arrange` of ada_1.jpg ... left the page with her face and name."""
+    out = tmp_path / "out"
+    picture(out / "identify" / "1_x.png")
+    picture(out / "arrange" / "matrix.png")
+    (out / table).write_text(rows)
+    for nobody in ("people", "0", "ad", "1_x.png"):
+        with pytest.raises(ValueError, match="nothing of a person"):
+            forget(nobody, tmp_path / "data", tmp_path / "runs", out)
+    forget(name, tmp_path / "data", tmp_path / "runs", out)
+    assert not list(out.iterdir())
+
+
+def test_accents_are_forgotten_however_they_are_written(tmp_path):
+    """Folders of macOS have them apart; keyboards write them together."""
+    apart, together = (unicodedata.normalize(form, "Jürgen Müller") for form in ("NFD", "NFC"))
+    for stored, typed in ((apart, together), (together, apart)):
+        known = Gallery(2, encoder_id="one")
+        known.add(np.eye(2), [stored, "bob"], [f"{stored}/1.png 12 34", "bob/2.png 56 78"])
+        known.faceless = [f"{stored}/3.png 12 35"]
+        known.save(tmp_path / "out" / "gallery" / "g.safetensors")
+        table = tmp_path / "out" / "gallery" / "g_files.csv"
+        table.write_text(f"file,stamp,print\n/p/{stored}/1.png,s,12\n/p/bob/2.png,s,56\n")
+        folder = tmp_path / "data" / "aligned" / "p_listed"
+        face = picture(face_file(folder, stored, f"{stored}/1"))
+        row = [f"{stored}/1", stored, "f", "12", *[""] * (len(COLUMNS) - 4)]
+        (folder / "photos.csv").write_text(",".join(COLUMNS) + "\n" + ",".join(row) + "\n")
+        (folder / "skipped.csv").write_text(f"photo,why\n{stored}/3,no face\n")
+        sample = picture(tmp_path / "runs" / "r" / "sample_photos" / f"{stored}_1.png")
+        (sample.parents[1] / "split.csv").write_text(f"file,person,split\na,{stored},train\n")
+        done = forget(typed, tmp_path / "data", tmp_path / "runs", tmp_path / "out")
+        assert any("was trained on" in sentence for sentence in done)
+        known = Gallery.load(tmp_path / "out" / "gallery" / "g.safetensors")
+        assert known.people == ["bob"] and known.faceless == []
+        assert not face.exists() and not face.parent.exists() and not sample.exists()
+        for text in (table, folder / "photos.csv", folder / "skipped.csv"):
+            assert stored not in text.read_text()
 
 
 def test_a_photo_listed_in_two_splits_is_refused(tmp_path):
@@ -378,6 +426,29 @@ def test_thresholds_of_a_model_that_ships_change_only_if_its_file_is_named(
     offered = float(said.split("offer is --fpr ")[1].split(". ")[0])
     assert least <= offered < least + 0.001
     load_verifier(file).threshold(offered)
+
+
+def test_identify_says_where_it_drew_and_clears_its_own_pictures_alone(
+    tmp_path, some_orl, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for k in range(2):
+        path = tmp_path / "people" / f"p{k}" / "1.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(some_orl.photo(4 * k).permute(1, 2, 0).numpy()).save(path)
+    photos = [str(tmp_path / "people" / f"p{k}" / "1.png") for k in range(2)]
+    Path(photos[1]).rename(tmp_path / "b.png")
+    photos[1] = "b.png"
+    drawn = tmp_path / "outputs" / "identify"
+    mine = picture(drawn / "3_mine.png")
+    assert command(["identify", "--gallery", "people", *photos, "--fpr", "0.9"]) == 0
+    said = capsys.readouterr().out
+    assert f"written to {Path('outputs', 'identify')}/" in said and "names more" not in said
+    assert {path.name for path in drawn.glob("*.png")} == {"1_1.png", "2_b.png", mine.name}
+    assert command(["identify", "--gallery", "people", "b.png", "--fpr", "0.2"]) == 0
+    assert "--fpr 0.5 names more" in capsys.readouterr().out
+    assert {path.name for path in drawn.glob("*.png")} == {"1_b.png", mine.name}
+    assert command(["forget", "b"]) == 0 and not drawn.exists()
 
 
 def test_what_cannot_be_written_is_said_before_the_work(tmp_path, capsys, monkeypatch):
