@@ -13,11 +13,12 @@ def benchmark(arguments: list[str]) -> int:
         m.name for m in pkgutil.iter_modules(benchmarks.__path__) if not m.name.startswith("_")
     )
     name = arguments[0].replace("-", "_") if arguments else ""
+    listed = ", ".join(n.replace("_", "-") for n in names)
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(f"{__doc__}\n\nBenchmarks, of which each has a --help of its own: {listed}.")
+        return 0
     if name not in names:
-        sys.exit(
-            f"There is no benchmark '{name}': choose "
-            f"{', '.join(n.replace('_', '-') for n in names)}."
-        )
+        sys.exit(f"There is no benchmark '{name}': choose {listed}.")
     code = importlib.import_module(f"benchmarks.{name}").main(arguments[1:])
     return code if isinstance(code, int) else 0
 

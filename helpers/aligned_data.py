@@ -18,6 +18,7 @@ from .face_set import FaceSet
 from .faces import load_faces
 from .landmarks import StackedHourglass
 from .networks import hourglass, hourglass_id
+from .setting_values import given_in
 from .settings import Settings, load_settings
 from .splits import assign_splits, read_splits, splits_csv
 
@@ -172,9 +173,9 @@ def unseen_faces(settings: Settings, tell: Callable[[str], None] = print) -> Sim
 
 def main(words: list[str]) -> None:
     """Make the aligned set of the settings, `name=value` each, and say where it lies."""
-    if unclear := [word for word in words if "=" not in word]:
-        raise ValueError(f"A setting is written name=value, such as people=500, not {unclear[0]}.")
-    settings = load_settings(given=dict(word.split("=", 1) for word in words))
+    if {"-h", "--help"} & set(words):
+        return print(__doc__)
+    settings = load_settings(given=given_in(words))
     data, folder = recognition_data(settings), aligned_folder(settings)
     print(
         f"{folder}: {len(data.train) + len(data.test)} faces of {data.num_classes} people to train "

@@ -23,7 +23,8 @@ def make_folder(out: Path) -> None:
         (out / ".writable").unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(
-            f"Nothing can be written to {out}: {plain_cause(error)}. Name another folder: --out."
+            f"Nothing can be written to {out}: {plain_cause(error)}. Name another folder: "
+            "--out-dir."
         ) from None
 
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import Field
 from functools import partial
 
+from .setting_presets import COMMAND_DEFAULTS
 from .setting_values import checked, default_of, described
-from .settings import COMMAND_DEFAULTS, FIELDS, Settings, load_settings
+from .settings import FIELDS, Settings, load_settings
 
 
 def add_flags(

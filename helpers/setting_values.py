@@ -77,9 +77,7 @@ def checked(one: Field, value: object, called: str | None = None) -> object:
     try:
         value = CONVERT[kind](value)
     except (ValueError, TypeError, KeyError, yaml.YAMLError):
-        raise ValueError(
-            f"{called} is '{value}', but it must be of the kind '{kind.__name__}'."
-        ) from None
+        raise ValueError(f"{called} is '{value}', but it must be {KINDS[kind]}.") from None
     if kind in (int, float):
         _check_number(value, one.metadata, called)
     if kind is str:
@@ -89,6 +87,13 @@ def checked(one: Field, value: object, called: str | None = None) -> object:
             f"{called} is {value}, but it must list whole numbers of layers, such as [7,7,5,2]."
         )
     return value
+
+
+def given_in(words: list[str]) -> dict[str, str]:
+    """The settings of a command's words, `name=value` each; ValueError if one is not written so."""
+    if unclear := [word for word in words if "=" not in word]:
+        raise ValueError(f"A setting is written name=value, such as people=500, not {unclear[0]}.")
+    return dict(word.split("=", 1) for word in words)
 
 
 def _check_number(value, about, called):
@@ -151,6 +156,14 @@ def _collection(kind):
     return convert
 
 
+KINDS = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list, such as [7,7,5,2]",
+    dict: "names with values, such as {patch: 16}",
+}
 CONVERT = {
     str: str,
     int: _whole,

@@ -3,17 +3,21 @@
 Notebooks take a setting from the environment, `FACES_EPOCHS=5 jupyter lab`; so do commands and
 benchmarks, which take it from their words as well: `python -m helpers.train epochs=5` (by Hydra),
 others as a flag, `--epochs 5` (setting_flags.py). In Python it is `replace(settings, epochs=5)`.
-`python -m helpers.settings` lists them all.
+`python -m helpers.settings` lists them all, with their values as FACES_... and words, `epochs=5`,
+make them; `dataset=celeba` shows what a larger dataset changes.
 """
 
+import difflib
 import os
+import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .setting_values import checked, default_of, described, setting
+from .setting_presets import COMMAND_DEFAULTS, PRESETS
+from .setting_values import checked, default_of, described, given_in, setting
 
 if TYPE_CHECKING:  # a command's --help needs no torch, which takes seconds
     import torch
@@ -112,17 +116,15 @@ class Settings:
     )
     fpr: float = setting(
         0.01,
-        "tolerated share of false matches: of pairs of different people, and for identify of faces "
-        "of people not enrolled that get a name",
+        "tolerated share of false matches: of pairs of different people (as far as the "
+        "recogniser's thresholds go, to 0.5 for the shipped one), and for identify of faces of "
+        "people not enrolled that get a name",
         most=1,
     )
 
     def __post_init__(self):
         for one in fields(self):
-            value = getattr(self, one.name)
-            if one.name in ("hourglass", "recogniser"):
-                value = RENAMED.get(value, value)
-            object.__setattr__(self, one.name, checked(one, value))
+            object.__setattr__(self, one.name, _checked(one, getattr(self, one.name)))
 
     @property
     def dataset_name(self) -> str:
@@ -156,49 +158,17 @@ class Settings:
         wanted = torch.device(self.device)
         if wanted.type == "cuda" and (wanted.index or 0) >= cuda:
             raise ValueError(
-                f"FACES_DEVICE is '{self.device}', but torch sees {cuda or 'no'} CUDA GPUs here; "
-                "leave it at auto."
+                f"The device (--device, FACES_DEVICE) is '{self.device}', but torch sees "
+                f"{cuda or 'no'} CUDA GPUs here; leave it at auto."
             )
         if wanted.type == "mps" and not mps:
             raise ValueError(
-                "FACES_DEVICE is 'mps', but torch sees no Apple GPU here; leave it at auto."
+                "The device (--device, FACES_DEVICE) is 'mps', but torch sees no Apple GPU here; "
+                "leave it at auto."
             )
         return wanted
 
 
-# what differs from the defaults on the larger datasets, which are meant for a GPU
-GPU_DEFAULTS = dict(
-    people=500,
-    probe_people=200,
-    distractor_people=1000,
-    epochs=40,
-    channels=64,
-    encoder="resnet34",
-    encoder_size=112,
-    embedding=512,
-    batch_size=128,
-    weights="imagenet",
-    study_encoders=(
-        "resnet34 resnet50 resnext50_32x4d efficientnet_b0 efficientnet_v2_m mobilenet_v2"
-    ),
-    vit="vit_base_patch16_224.augreg_in21k_ft_in1k",
-    vit_weights="imagenet",
-    vit_epochs=3,
-    vit_blocks=3,
-)
-PRESETS = {
-    "lfw": GPU_DEFAULTS | {"landmark_epochs": 10},
-    # what ships has seen CelebA's people, who are then no unseen identities
-    "celeba": GPU_DEFAULTS | {"landmark_epochs": 5, "recogniser": "trained"},
-}
-# what differs from the defaults in commands and benchmarks that have a recipe of their own
-COMMAND_DEFAULTS = {
-    "train_hourglass": dict(grow=32, sigma=1.5, landmark_epochs=26, lr=8e-3),
-    "losses": dict(epochs=20, batch_size=64, lr=2e-3),
-    "studies": dict(study_epochs=60),
-    "mamba_lfw": dict(dataset="lfw", epochs=24, batch_size=128, encoder_size=48, lr=3e-3),
-    "training_speed": dict(batch_size=64),
-}
 # what settings, and values of some, were called before
 RENAMED = {"roles": "split", "query_people": "probe_people", "own": "trained"}
 FIELDS = {field.name: field for field in fields(Settings)}
@@ -224,27 +194,52 @@ def load_settings(
     values = {}
     for variable, text in environment.items():
         if variable.startswith("FACES_"):
-            values[_name(variable[len("FACES_") :].lower())] = text
-    for name, value in (given or {}).items():
-        values[_name(name)] = value
+            values[_name(variable[len("FACES_") :].lower(), True)] = text
+    for typed, value in (given or {}).items():
+        name = _name(typed)
+        values[name] = _checked(FIELDS[name], value, called=name)
     preset = PRESETS.get(values.get("dataset"), {}) | COMMAND_DEFAULTS.get(command, {})
     return Settings(**preset | values)
 
 
-def _name(name):
+def _name(name, variable=False):
+    """A setting's name as it stands in FIELDS; variable: was it written as FACES_NAME?"""
     name = RENAMED.get(name, name)
     if name.lower() not in BY_LOWER_NAME:
-        every = ", ".join("FACES_" + n.upper() for n in FIELDS)
-        raise ValueError(f"There is no setting FACES_{name.upper()}: choose one of {every}.")
+        near = difflib.get_close_matches(name.lower(), BY_LOWER_NAME, 1)
+        typed, *near = [f"FACES_{one.upper()}" if variable else one for one in (name, *near)]
+        advice = f": did you mean {near[0]}?" if near else "; python -m helpers.settings lists all."
+        raise ValueError(f"There is no setting {typed}{advice}")
     return BY_LOWER_NAME[name.lower()]
 
 
-def table() -> str:
-    """Every setting on a line: its name, default, help, unit, range and choices."""
-    return "\n".join(
-        f"{name:18} {str(default_of(one)):22} {described(one)}" for name, one in FIELDS.items()
-    )
+def _checked(one, value, called=None):
+    if one.name in ("hourglass", "recogniser"):
+        value = RENAMED.get(value, value)
+    return checked(one, value, called)
+
+
+def table(settings: Settings) -> str:
+    """Every setting on a line: its name, value, help, unit, range, choices, and another default."""
+    lines = []
+    for name, one in FIELDS.items():
+        value, default = getattr(settings, name), default_of(one)
+        other = "" if value == default else f"; default {default}"
+        lines.append(f"{name:18} {str(value):22} {described(one)}{other}")
+    return "\n".join(lines)
+
+
+def main(words: list[str]) -> None:
+    """Print the table, with the values that FACES_... and the words give."""
+    if {"-h", "--help"} & set(words):
+        return print(__doc__)
+    print(table(load_settings(given=given_in(words))), flush=True)
 
 
 if __name__ == "__main__":
-    print(table())
+    try:
+        main(sys.argv[1:])
+    except BrokenPipeError:  # whoever reads, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ValueError as error:
+        sys.exit(str(error))

@@ -13,7 +13,8 @@ from helpers.encoders import Encoder, replace_last_linear
 from helpers.freezing import LayerFreezer, layers_of
 from helpers.losses import MarginHead
 from helpers.mobilenet import FaceMobileNet
-from helpers.settings import PRESETS, Settings
+from helpers.setting_presets import PRESETS
+from helpers.settings import Settings
 from helpers.training import fit
 
 SMALL_VIT = dict(img_size=32, patch_size=16, depth=3, embed_dim=16, num_heads=2)

@@ -1,13 +1,17 @@
 """Every setting can be overridden, and a wrong one is named."""
 
+import os
+import subprocess
+import sys
 from dataclasses import fields, replace
 
 import pytest
 from hydra import compose, initialize_config_module
 
-from helpers import configured
+from benchmarks.__main__ import benchmark
+from helpers import aligned_data, configured
 from helpers.setting_values import default_of
-from helpers.settings import FIELDS, Settings, load_settings, table
+from helpers.settings import FIELDS, Settings, load_settings, main, table
 from helpers.training_plan import Plan
 
 
@@ -30,8 +34,8 @@ def test_a_dataset_brings_its_own_defaults_which_can_be_overridden():
 @pytest.mark.parametrize(
     "variable,text,words",
     [
-        ("FACES_EPOCH", "5", "FACES_EPOCHS"),
-        ("FACES_EPOCHS", "many", "kind 'int'"),
+        ("FACES_EPOCH", "5", "did you mean FACES_EPOCHS"),
+        ("FACES_EPOCHS", "many", "FACES_EPOCHS is 'many', but it must be a whole number"),
         ("FACES_VIT_WEIGHTS", "maybe", "shipped, imagenet, none"),
     ],
 )
@@ -163,5 +167,43 @@ def test_what_a_command_takes_and_what_was_typed_before(variable, text, name, va
 
 
 def test_all_settings_are_listed():
-    listed = [line.split()[0] for line in table().splitlines()]
+    listed = [line.split()[0] for line in table(load_settings({})).splitlines()]
     assert listed == list(FIELDS)
+
+
+def test_the_list_shows_what_words_the_environment_and_a_dataset_change(monkeypatch, capsys):
+    monkeypatch.setenv("FACES_DATASET", "celeba")
+    main(["epochs=5"])
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["epochs"].split()[1] == "5" and lines["people"].split()[1] == "500"
+    assert lines["epochs"].endswith("; default 60") and "default" not in lines["seed"]
+    for words, says in ((["epochs"], "written name=value"), (["epoch=5"], "did you mean epochs")):
+        with pytest.raises(ValueError, match=says):
+            main(words)
+
+
+def test_a_reader_who_has_enough_of_the_list_sees_no_traceback():
+    read, write = os.pipe()
+    os.close(read)
+    words = [sys.executable, "-m", "helpers.settings"]
+    done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert done.returncode == 0 and not done.stderr
+
+
+def test_help_is_no_setting_and_no_benchmark(capsys):
+    for show, says in (
+        (main, "Every setting"),
+        (aligned_data.main, "people=500"),
+        (benchmark, "gallery-far"),
+    ):
+        assert not show(["--help"]) and says in capsys.readouterr().out
+
+
+def test_messages_name_what_was_typed():
+    with pytest.raises(ValueError, match="^epochs is 'ten', but it must be a whole number"):
+        load_settings({}, {"epochs": "ten"})
+    with pytest.raises(ValueError, match="There is no setting epoch: did you mean epochs"):
+        load_settings({}, {"epoch": "5"})
+    with pytest.raises(ValueError, match="--device, FACES_DEVICE"):
+        _ = load_settings({}, {"device": "cuda:99"}).torch_device

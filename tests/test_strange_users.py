@@ -455,7 +455,8 @@ def test_what_cannot_be_written_is_said_before_the_work(tmp_path, capsys, monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("x")
     assert command(["arrange", str(tmp_path), "--out", "file/below"]) == 2
-    assert "Nothing can be written to file/below" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Nothing can be written to file/below" in said and "--out-dir" in said
 
 
 def test_arrange_takes_no_picture_that_it_drew_for_a_photo_and_minds_no_link(tmp_path, some_orl):

@@ -200,9 +200,9 @@ def test_misspelt_settings_are_refused(word, says):
     [
         (["loss=arcfase"], "Could not find 'loss/arcfase'"),
         (["loss.margn=1"], "Could not override 'loss.margn'"),
-        (["people=many"], "FACES_PEOPLE is 'many'"),
+        (["people=many"], "people is 'many', but it must be a whole number"),
         (["dataset=nowhere (1)"], "nowhere (1)"),
-        (["device=cpu:x"], "FACES_DEVICE"),
+        (["device=cpu:x"], "device is 'cpu:x'"),
         (["epochs=(3"], "epochs"),
         (["batchsize=3"], "did you mean"),
         (["loss=ce", "encoder=resnet19", "people=4", "probe_people=3"], "resnet19"),
