@@ -1,7 +1,7 @@
 """Every figure of the course: each function draws one and returns it, and the cell shows it.
 
-The functions stand by theme in plots_charts.py, plots_intervals.py and plots_faces.py; colours and
-style are in plots_style.py.
+The functions stand by theme in plots_charts.py, plots_intervals.py, plots_faces.py and
+plots_similarity.py; colours and style are in plots_style.py.
 """
 
 import html
@@ -23,10 +23,10 @@ from .plots_faces import (  # noqa: F401
     neighbours,
     over_faces,
     pictures,
-    similarity_matrix,
     stations,
 )
 from .plots_intervals import bars, dots  # noqa: F401
+from .plots_similarity import similarity_matrix  # noqa: F401
 from .plots_style import (  # noqa: F401
     COLOURS,
     CYCLE,

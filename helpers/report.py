@@ -29,6 +29,8 @@ figcaption { max-width: 96px; overflow-wrap: anywhere }
 .matrix { border-collapse: collapse; font-size: 11px }
 .matrix img { display: block; width: 40px; height: 40px }
 .matrix td { width: 40px; height: 40px; padding: 0; text-align: center }
+.matrix th { font-size: 9px; font-weight: normal; overflow-wrap: anywhere; vertical-align: bottom }
+.matrix tr > th:first-child { min-width: 60px; text-align: right; vertical-align: middle }
 .matrix .above { outline: 3px solid #d55e00; outline-offset: -3px; font-weight: bold }
 .pairs td, .pairs th { padding: .2rem .8rem .2rem 0; text-align: left }
 .pairs img { width: 56px; height: 56px }
@@ -66,11 +68,15 @@ def write_report(
         "different people on whom it was measured is more alike. Measured on other people than "
         "these, so it may be off here; nobody should be named by it alone.</p>",
         "<h2>Groups</h2>",
+        "<p>Groups are joined as long as the mean similarity of their photos is above the "
+        "threshold, so a single pair within a group may lie below it.</p>",
         *_groups(pictures, names, groups),
         "<h2>Similarity matrix</h2>",
-        _matrix(pictures, faces, threshold),
+        _matrix(pictures, faces, names, threshold),
         "<h2>Pairs nearest to the threshold</h2>",
-        "<p>These verdicts would be the first to change if the threshold were another one.</p>",
+        "<p>These verdicts would be the first to change if the threshold were another one. "
+        "Undecided: the threshold and the probability, which supposes that one and two people are "
+        "equally likely beforehand, point different ways.</p>",
         _pairs(pictures, faces, names, verifier, fpr),
         "<h2>Left out, or doubtful</h2>",
         _list(left_out + doubtful),
@@ -96,14 +102,19 @@ def _groups(pictures, names, groups):
         )
 
 
-def _matrix(pictures, faces, threshold):
+def _matrix(pictures, faces, names, threshold):
     """Similarities as a table of coloured cells; those above the threshold are bold and framed."""
     shown = min(len(faces), MOST_IN_MATRIX)
     embeddings = np.stack([face.embedding for face in faces[:shown]])
-    similarity = embeddings @ embeddings.T
-    rows = ["<tr><td></td>" + "".join(f"<td>{one}</td>" for one in pictures[:shown]) + "</tr>"]
-    for picture, values in zip(pictures, similarity):
-        rows.append(f"<tr><td>{picture}</td>{''.join(_cell(v, threshold) for v in values)}</tr>")
+    similarity, safe = embeddings @ embeddings.T, [_safe(name) for name in names[:shown]]
+    short = [_safe(name if len(name) <= 24 else f"{name[:23]}…") for name in names[:shown]]
+    above = (f"<th>{picture}{name}</th>" for picture, name in zip(pictures, short))
+    rows = [f"<tr><td></td><td></td>{''.join(above)}</tr>"]
+    for picture, head, name, values in zip(pictures, short, safe, similarity):
+        cells = "".join(
+            _cell(value, threshold, f"{name} and {other}") for value, other in zip(values, safe)
+        )
+        rows.append(f"<tr><th>{head}</th><td>{picture}</td>{cells}</tr>")
     note = f"The first {shown} of {len(faces)} photos. " if shown < len(faces) else ""
     return (
         f"<p>{note}Framed and bold: above the threshold.</p>"
@@ -111,12 +122,13 @@ def _matrix(pictures, faces, threshold):
     )
 
 
-def _cell(value, threshold):
+def _cell(value, threshold, title):
     shade = colormaps["viridis"](float(np.clip(value, 0, 1)))[:3]
     colour = "#" + "".join(f"{round(255 * part):02x}" for part in shade)
     ink = "black" if value > 0.6 else "white"
     above = ' class="above"' if value > threshold else ""
-    return f'<td{above} style="background:{colour};color:{ink}">{value:.2f}</td>'
+    style = f"background:{colour};color:{ink}"
+    return f'<td{above} title="{title}" style="{style}">{value:.2f}</td>'
 
 
 def _pairs(pictures, faces, names, verifier, fpr):
@@ -150,7 +162,7 @@ def _img(face, name):
     picture = Image.fromarray(np.asarray(face.face).transpose(1, 2, 0))
     picture.save(file, "JPEG", quality=85)
     data = base64.b64encode(file.getvalue()).decode()
-    return f'<img alt="{_safe(name)}" src="data:image/jpeg;base64,{data}">'
+    return f'<img alt="{_safe(name)}" title="{_safe(name)}" src="data:image/jpeg;base64,{data}">'
 
 
 def _safe(text):

@@ -73,3 +73,15 @@ def test_the_alt_text_stands_in_the_metadata_of_the_output():
         shell.display_formatter.format(plots.lines(np.arange(20), RATES, "x", "y", "Rates"))
     [output] = captured.outputs
     assert output.metadata == {"image/png": {"alt": "Rates; y against x"}}
+
+
+def test_a_matrix_says_what_its_frames_mean():
+    faces = list(FACES)[:2]
+
+    def legend(*frames):
+        figure = plots.similarity_matrix(np.eye(2), faces, "ab", "t", *frames)
+        return [text.get_text() for box in figure.legends for text in box.get_texts()]
+
+    assert legend() == []
+    assert legend(0.321) == ["similarity above the threshold, 0.32"]
+    assert legend(0.3, ["a", "a"])[1] == "one person, by the photos' names"

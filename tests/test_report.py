@@ -38,6 +38,8 @@ def test_the_report_names_everything_and_escapes_every_name(report):
     assert "8 photos with a face, 4 groups" in page and page.count("<h3>") == 4
     assert "3 faces, of which the largest is taken" in page
     assert "&lt;b&gt;wall&lt;/b&gt;.png: no face" in page and "paper.jpg: it is a PDF" in page
+    assert "Undecided: the threshold" in page and "mean similarity" in page
+    assert "<th>Ада_1</th>" in page and 'title="Ада_1 and Ада_2"' in page
     for markup in ("<script", "<img src=x", "<b>wall", "<i>photos", "http"):
         assert markup not in page
 
