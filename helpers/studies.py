@@ -70,4 +70,6 @@ def _digest_of_measurement(data):
         data.probe_labels,
         data.distractor_labels,
     )
-    return digest(*map(data_digest, sources), json.dumps(code_digests(evaluation.figures)))
+    return digest(
+        *map(data_digest, sources), json.dumps(code_digests(evaluation.figures), sort_keys=True)
+    )
