@@ -138,12 +138,15 @@ def learning_curves(history: list, baseline: float, title: str | None = None) ->
 
 
 @styled
-def error_curves(errors: dict, title: str | None = None, most: float = 0.2) -> Figure:
+def error_curves(
+    errors: dict, title: str | None = None, most: float = 0.2, what: str = "NME"
+) -> Figure:
     """Cumulative error distribution (CED): the share of faces whose NME is at most x.
 
     Args:
         errors: {name: NME of each face (N,)}, at most four.
         most: where the x axis ends.
+        what: the errors are, for the axes.
     """
     figure, axis = plt.subplots(figsize=(8, 3.6))
     styles = [(colour, line) for colour, _, line in SIGNS] + [("#333333", ":")]
@@ -153,7 +156,7 @@ def error_curves(errors: dict, title: str | None = None, most: float = 0.2) -> F
         share = np.arange(len(inside) + 1) / len(values)
         x, y = np.append(np.insert(inside, 0, 0), most), np.append(share, share[-1])
         axis.step(x, y, where="post", color=colour, linestyle=line, label=name)
-    axis.set(xlim=(0, most), ylim=(0, 1.02), xlabel="NME (share of the eye distance)")
-    axis.set_ylabel("share of faces with at most this error")
+    axis.set(xlim=(0, most), ylim=(0, 1.02), xlabel=f"{what} (share of the eye distance)")
+    axis.set_ylabel(f"share of faces with at most this {what}")
     axis.legend(fontsize=9, loc="lower right")
     return done(figure, title)
