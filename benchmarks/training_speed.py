@@ -10,7 +10,6 @@ of people by photos. `--also` measures `fit` with other settings: compile, or a 
 import argparse
 import itertools
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -19,11 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from skimage.data import astronaut
-from torch.utils.data import DataLoader
-from torchvision import transforms
-from torchvision.datasets import ImageFolder
 from torchvision.transforms import InterpolationMode
 
 from helpers.aligned_set import FaceArray
@@ -35,6 +30,8 @@ from helpers.losses import MarginHead
 from helpers.optimisers import OPTIMIZERS, parameter_groups
 from helpers.setting_flags import add_flags, settings_of
 from helpers.training import fit
+
+from ._usual_loader import imagefolder_batches, write_folder
 
 PEOPLE = 64
 LABELS = {
@@ -186,37 +183,6 @@ def imagefolder_speed(folder: Path, options: argparse.Namespace) -> float:
     return loop(*new_model(options), imagefolder_batches(folder, options), options)
 
 
-def imagefolder_batches(
-    folder: Path,
-    options: argparse.Namespace,
-    interpolation: InterpolationMode = InterpolationMode.NEAREST,
-) -> Callable:
-    """The usual way: a worker for each core, random changes by torchvision on PIL pictures.
-
-    Unless told otherwise torchvision rotates by the nearest pixel, which is faster and coarser.
-    """
-    usual = transforms.Compose(
-        [
-            transforms.RandomAffine(15, (0.08, 0.08), (0.85, 1.15), interpolation=interpolation),
-            transforms.RandomHorizontalFlip(),
-            transforms.Resize(options.size),
-            transforms.ColorJitter(0.4, 0.4),
-            transforms.PILToTensor(),
-        ]
-    )
-    loader = DataLoader(
-        ImageFolder(folder, usual),
-        options.batch_size,
-        shuffle=True,
-        num_workers=os.cpu_count(),
-        persistent_workers=True,
-        pin_memory=options.device != "cpu",
-    )
-    return lambda: (
-        (x.to(options.device, non_blocking=True), y.to(options.device)) for x, y in loader
-    )
-
-
 def ready_speed(
     faces: FaceArray, labels: torch.Tensor, batches: Callable, options: argparse.Namespace
 ) -> float:
@@ -269,12 +235,3 @@ def loop(
         if options.device == "cuda":
             torch.cuda.synchronize()
     return seen / (time.perf_counter() - started)
-
-
-def write_folder(faces: torch.Tensor, labels: torch.Tensor, folder: Path) -> None:
-    """The faces as ImageFolder wants them: a folder of JPEGs for each person."""
-    for i, (face, person) in enumerate(zip(faces, labels.tolist())):
-        (folder / str(person)).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(face.permute(1, 2, 0).numpy()).save(
-            folder / str(person) / f"{i}.jpg", quality=95
-        )

@@ -53,7 +53,7 @@ def bootstrap_interval(draws: np.ndarray, people: int) -> np.ndarray:
     bootstrap", expanded percentiles).
 
     Args:
-        draws: (R, ...), the figure in each of R draws.
+        draws: (R, ...), the figure in each of R draws; nan where one has none.
         people: how many were drawn.
 
     Returns:
@@ -64,7 +64,7 @@ def bootstrap_interval(draws: np.ndarray, people: int) -> np.ndarray:
     # of one person there is no spread to see, and t has no quantile
     wider = t.ppf(0.025, people - 1) * (people / (people - 1)) ** 0.5 if people > 1 else -1.96
     tail = norm.cdf(wider)
-    return np.quantile(draws, [tail, 1 - tail], axis=0)
+    return np.nanquantile(draws, [tail, 1 - tail], axis=0)
 
 
 def at_the_edge(
