@@ -45,15 +45,8 @@ def similarity_matrix(
     starts = [i for i in range(n) if groups is not None and (i == 0 or groups[i] != groups[i - 1])]
     for start, end in zip(starts, starts[1:] + [n]):
         _square(axis, start - 0.5, start - 0.5, end - start, "black", 2.5)
-    for i, j in np.ndindex(n, n) if n <= 40 else ():
-        value = similarity[i, j]
-        above = threshold is not None and value > threshold and i != j
-        if above:
-            _square(axis, j - 0.44, i - 0.44, 0.88, COLOURS["vermillion"], 20 / max(10, n))
-        if n <= 20:
-            style = {"color": "black" if value > 0.6 else "white", "fontsize": min(7, 20 * cell)}
-            weight = "bold" if above else "normal"
-            axis.text(j, i, f"{value:.2f}", ha="center", va="center", weight=weight, **style)
+    if n <= 40:
+        _cells(axis, similarity, threshold, fontsize=min(7, 20 * cell))
     axis.set(xlim=(-1.7, n - 0.5), ylim=(n - 0.5, -1.7), xticks=[], yticks=range(n))
     axis.set_yticklabels([plain(name) for name in names], fontsize=float(np.clip(40 * cell, 4, 8)))
     axis.grid(False)
@@ -64,8 +57,27 @@ def similarity_matrix(
         signs[f"similarity above the threshold, {threshold:.2f}"] = COLOURS["vermillion"]
     if groups is not None:
         signs["one person, by the photos' names"] = "black"
+    return done(figure, title, rect=_legend(figure, signs))
+
+
+def _cells(axis: Axes, similarity, threshold, fontsize) -> None:
+    """Frames around the similarities above the threshold; among up to twenty faces, the numbers."""
+    n = len(similarity)
+    for i, j in np.ndindex(n, n):
+        value = similarity[i, j]
+        above = threshold is not None and value > threshold and i != j
+        if above:
+            _square(axis, j - 0.44, i - 0.44, 0.88, COLOURS["vermillion"], 20 / max(10, n))
+        if n <= 20:
+            style = {"color": "black" if value > 0.6 else "white", "fontsize": fontsize}
+            weight = "bold" if above else "normal"
+            axis.text(j, i, f"{value:.2f}", ha="center", va="center", weight=weight, **style)
+
+
+def _legend(figure: Figure, signs: dict) -> tuple:
+    """What the frames mean, {text: colour}, in room made below; the rectangle above it."""
     if not signs:
-        return done(figure, title)
+        return 0, 0, 1, 1
     empty = {"linestyle": "", "marker": "s", "markersize": 8, "markerfacecolor": "none"}
     handles = [
         Line2D([], [], label=label, markeredgecolor=colour, markeredgewidth=2, **empty)
@@ -75,7 +87,7 @@ def similarity_matrix(
     figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False)
     room = 0.2 + 0.2 * len(signs) / columns  # inches
     figure.set_figheight(figure.get_figheight() + room)
-    return done(figure, title, rect=(0, room / figure.get_figheight(), 1, 1))
+    return 0, room / figure.get_figheight(), 1, 1
 
 
 def _square(axis: Axes, x, y, side, colour, width) -> None:

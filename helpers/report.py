@@ -81,13 +81,15 @@ def write_report(
         "<h2>Left out, or doubtful</h2>",
         _list(left_out + doubtful),
     ]
-    title = f"Who is who in {_safe(folder)}/"
-    write_text(
-        path,
+    write_text(path, _page(f"Who is who in {_safe(folder)}/", parts))
+
+
+def _page(title, parts):
+    return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f"<title>{title}</title><style>{STYLE}</style></head>\n<body><h1>{title}</h1>\n"
         + "\n".join(parts)
-        + "\n</body></html>\n",
+        + "\n</body></html>\n"
     )
 
 
